@@ -87,7 +87,8 @@ export function assertClose(
   const found = difference(actual, expected, tolerance);
   const limit = tolerance.normalisedSquaredError ?? Infinity;
   if (found.outside === 0 && found.normalisedSquaredError <= limit) return;
-  const head = (values: ArrayLike<number>) => Array.from({ length: Math.min(5, values.length) }, (_, i) => values[i]);
+  const head = (values: ArrayLike<number>) =>
+    Array.from({ length: Math.min(5, values.length) }, (_, i) => values[i]);
   throw new Error(
     `${label} differs in ${found.outside} of ${expected.length} elements; worst at ${found.index}: ` +
       `${actual[found.index]} against ${expected[found.index]} (normalised squared error ` +
