@@ -1,0 +1,16 @@
+/**
+ * The operations: one folder each, in WGSL and as a reference in plain TypeScript, behind one
+ * function that takes the context first.
+ *
+ * ```ts
+ * import { Rng } from "@oodgpu/oodgpu/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(new Rng(1).uniform(), new Rng(1).uniform());
+ * ```
+ *
+ * @module
+ */
+
+export * from "./preprocess/mod.ts";
+export * from "./random/mod.ts";
