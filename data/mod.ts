@@ -1,0 +1,4 @@
+export * from "./atomic_write.ts";
+export * from "./feature_set.ts";
+export * from "./half.ts";
+export * from "./safetensors.ts";
