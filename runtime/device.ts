@@ -215,14 +215,9 @@ export class Gpu implements GpuContext {
   async read(...tensors: Tensor[]): Promise<TypedArray[]> {
     try {
       this.check();
-      const result = await this.#readback.read(tensors);
-      await this.#pipelines.settled();
-      this.check();
-      return result;
-    } catch (error) {
-      // A kernel that did not compile says more than the errors that follow from it.
-      await this.#pipelines.settled();
-      throw error;
+      return await this.#readback.read(tensors);
+    } finally {
+      await this.#settle();
     }
   }
 
@@ -241,8 +236,7 @@ export class Gpu implements GpuContext {
   async idle(): Promise<void> {
     this.flush();
     await this.device.queue.onSubmittedWorkDone();
-    await this.#pipelines.settled();
-    this.check();
+    await this.#settle();
   }
 
   /** A context whose tensors are released when it is disposed. */
@@ -292,6 +286,17 @@ export class Gpu implements GpuContext {
     this.#recorder.destroy();
     this.#poison?.destroy();
     if (this.#ownsDevice) this.device.destroy();
+  }
+
+  /** A kernel that did not compile says more than the errors that follow from it. */
+  async #settle(): Promise<void> {
+    try {
+      await this.#pipelines.settled();
+    } catch (error) {
+      if (this.#failure instanceof GpuError) this.#failure = undefined;
+      throw error;
+    }
+    this.check();
   }
 
   #allocate(shape: Shape, how: { dtype: DType; options: TensorOptions }): Tensor {
