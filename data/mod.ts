@@ -5,3 +5,4 @@ export * from "./safetensors.ts";
 export * from "./image.ts";
 export * from "./decode.ts";
 export * from "./decode_pool.ts";
+export * from "./images.ts";
