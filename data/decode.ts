@@ -23,11 +23,6 @@ export interface DecoderModules {
   readonly webp?: WebAssembly.Module;
 }
 
-/** The part of the PNG codec that is needed to mend it after a fault. */
-interface PngExports {
-  __wbindgen_add_to_stack_pointer(delta: number): number;
-}
-
 let modules: DecoderModules = {};
 let jpegReady: Promise<void> | undefined;
 let webpReady: Promise<void> | undefined;
@@ -110,13 +105,14 @@ async function decodeJpeg(bytes: Uint8Array<ArrayBuffer>): Promise<ImageData> {
 }
 
 async function decodePng(bytes: Uint8Array<ArrayBuffer>): Promise<ImageData> {
-  const wasm = await initPng(modules.png) as unknown as PngExports;
-  const stack = wasm.__wbindgen_add_to_stack_pointer(0);
+  const wasm = await initPng(modules.png) as unknown as WebAssembly.Exports;
+  const moveStack = wasm["__wbindgen_add_to_stack_pointer"] as (by: number) => number;
+  const stack = moveStack(0);
   try {
     return await decodePngFile(exactBuffer(bytes));
   } catch {
     // A trap leaves the codec's stack where it was; put it back so that faults do not add up.
-    wasm.__wbindgen_add_to_stack_pointer(stack - wasm.__wbindgen_add_to_stack_pointer(0));
+    moveStack(stack - moveStack(0));
     throw new Fault("it is damaged");
   }
 }
@@ -158,10 +154,10 @@ const CODECS: Readonly<
 function dropAlpha(rgba: Uint8ClampedArray): Uint8Array<ArrayBuffer> {
   const pixels = rgba.length / 4;
   const out = new Uint8Array(3 * pixels);
-  for (let i = 0, from = 0, to = 0; i < pixels; i++, from += 4, to += 3) {
-    out[to] = rgba[from]!;
-    out[to + 1] = rgba[from + 1]!;
-    out[to + 2] = rgba[from + 2]!;
+  for (let i = 0; i < pixels; i++) {
+    out[3 * i] = rgba[4 * i]!;
+    out[3 * i + 1] = rgba[4 * i + 1]!;
+    out[3 * i + 2] = rgba[4 * i + 2]!;
   }
   return out;
 }

@@ -121,18 +121,18 @@ const ROW_KEYS: readonly string[] = [
 // What each known array's dimensions mean; equal letters must be equal numbers within a set. P is
 // the channels of the last feature map: a model may project them before its head.
 const DIMENSIONS: Readonly<Record<string, readonly string[]>> = {
-  features: ["N", "C"],
-  logits: ["N", "K"],
-  feature_map: ["N", "P", "H", "W"],
-  feature_norms: ["N", "P"],
-  labels: ["N"],
+  "features": ["N", "C"],
+  "logits": ["N", "K"],
+  "feature_map": ["N", "P", "H", "W"],
+  "feature_norms": ["N", "P"],
+  "labels": ["N"],
   "head.weight": ["K", "C"],
   "head.bias": ["K"],
-  image_embed: ["N", "D"],
-  text_embed: ["L", "D"],
-  tokens: ["N", "T", "E"],
-  tag_logits: ["N", "M"],
-  attention: ["N", "M", "T"],
+  "image_embed": ["N", "D"],
+  "text_embed": ["L", "D"],
+  "tokens": ["N", "T", "E"],
+  "tag_logits": ["N", "M"],
+  "attention": ["N", "M", "T"],
 };
 
 const DIMENSION_NAMES: Readonly<Record<string, string>> = {

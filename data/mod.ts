@@ -6,3 +6,4 @@ export * from "./image.ts";
 export * from "./decode.ts";
 export * from "./decode_pool.ts";
 export * from "./images.ts";
+export * from "./shards.ts";
