@@ -56,6 +56,8 @@ export class BufferPool {
   #freeBytes = 0;
 
   /**
+   * Makes the parts that belong to one device.
+   *
    * @param device The device that owns the buffers.
    * @param options Caps, and `retire`, which destroys a buffer once no recorded work needs it.
    */

@@ -39,6 +39,8 @@ export class UnsupportedFeatureError extends Error {
   readonly feature: string;
 
   /**
+   * Makes the error.
+   *
    * @param feature The feature's name as WebGPU or ONNX spells it.
    * @param message One sentence that says what needed it.
    */
@@ -62,6 +64,8 @@ export class ShapeError extends TypeError {
   readonly actual: Shape;
 
   /**
+   * Makes the error.
+   *
    * @param kernel The operation's name.
    * @param argument The argument's name.
    * @param details What was expected, in words or as a shape pattern, and the actual shape.
@@ -85,6 +89,8 @@ export class DTypeError extends TypeError {
   override name: string = "DTypeError";
 
   /**
+   * Makes the error.
+   *
    * @param kernel The operation's name.
    * @param argument The argument's name.
    * @param details The element type that the operation takes, and the one it was given.
@@ -106,6 +112,8 @@ export class OutOfMemoryError extends RangeError {
   readonly limitBytes: number;
 
   /**
+   * Makes the error.
+   *
    * @param label What the memory was for.
    * @param details The bytes asked for and the bytes allowed.
    */
@@ -129,6 +137,8 @@ export class KernelCompileError extends Error {
   readonly wgsl: string;
 
   /**
+   * Makes the error.
+   *
    * @param kernel The kernel's name.
    * @param details What the compiler said, and the source it was given.
    */
@@ -153,6 +163,8 @@ export class DeviceLostError extends Error {
   readonly reason: string;
 
   /**
+   * Makes the error.
+   *
    * @param reason WebGPU's reason word.
    * @param message What the driver said.
    */

@@ -36,7 +36,11 @@ export class Host implements Context {
   readonly #owned: Ownership = new Ownership();
   readonly #parent: Host | undefined;
 
-  /** @param parent The context that kept tensors go to. */
+  /**
+   * Makes a context.
+   *
+   * @param parent The context that kept tensors go to.
+   */
   constructor(parent?: Host) {
     this.#parent = parent;
   }

@@ -15,16 +15,22 @@
  * @module
  */
 
-export * from "./adapter.ts";
-export * from "./buffer_pool.ts";
-export * from "./context.ts";
+export type { AdapterSummary } from "./adapter.ts";
+export type { PoolCounters, PoolOptions } from "./buffer_pool.ts";
+export { type Context, type GpuContext, isGpu, type TensorOptions } from "./context.ts";
 export * from "./device.ts";
 export * from "./errors.ts";
-export * from "./host.ts";
+export { Host } from "./host.ts";
 export * from "./kernel.ts";
-export * from "./pipeline_cache.ts";
-export * from "./profiler.ts";
-export * from "./readback.ts";
-export * from "./recorder.ts";
+export { Profiler } from "./profiler.ts";
+export type { RecorderCounters } from "./recorder.ts";
 export * from "./specialize.ts";
-export * from "./tensor.ts";
+export {
+  BYTES_PER_ELEMENT,
+  type DType,
+  type Shape,
+  sizeOf,
+  Tensor,
+  type TensorStorage,
+  type TypedArray,
+} from "./tensor.ts";

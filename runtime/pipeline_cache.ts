@@ -31,7 +31,11 @@ export class PipelineCache {
   readonly #byKernel: WeakMap<Kernel, Map<string, CachedPipeline>> = new WeakMap();
   #pending: Promise<KernelCompileError | undefined>[] = [];
 
-  /** @param device The device to compile for. */
+  /**
+   * Makes the parts that belong to one device.
+   *
+   * @param device The device to compile for.
+   */
   constructor(device: GPUDevice) {
     this.#device = device;
     this.#uniformLayout = device.createBindGroupLayout({

@@ -11,7 +11,24 @@ import type { Recorder } from "./recorder.ts";
 
 const STAMP_BYTES = 8;
 
-/** Measures passes with a query set of two stamps. */
+/**
+ * Measures passes with a query set of two stamps.
+ *
+ * @example Time one kernel
+ * ```ts
+ * import { Gpu } from "@oodgpu/oodgpu/runtime";
+ * import { rowSum } from "@oodgpu/oodgpu/kernels";
+ * import { assert } from "@std/assert";
+ *
+ * using gpu = await Gpu.open();
+ * using scope = gpu.scope();
+ * const x = scope.upload(new Float32Array(1 << 16), [256, 256]);
+ * if (gpu.profiler.available) {
+ *   const nanoseconds = await gpu.profiler.time(() => rowSum(scope, { x }));
+ *   assert(nanoseconds > 0);
+ * }
+ * ```
+ */
 export class Profiler {
   readonly #device: GPUDevice;
   readonly #recorder: Recorder;
@@ -20,6 +37,8 @@ export class Profiler {
   #staging: GPUBuffer | undefined;
 
   /**
+   * Makes the parts that belong to one device.
+   *
    * @param device The device.
    * @param recorder Its recorder.
    */

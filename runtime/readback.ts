@@ -17,6 +17,8 @@ export class Readback {
   readonly #free: Map<number, GPUBuffer[]> = new Map();
 
   /**
+   * Makes the parts that belong to one device.
+   *
    * @param device The device.
    * @param recorder Its recorder, flushed by every read.
    */

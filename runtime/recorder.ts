@@ -48,6 +48,8 @@ export class Recorder {
   #bindGroupsMade = 0;
 
   /**
+   * Makes the parts that belong to one device.
+   *
    * @param device The device to record for.
    * @param pipelines Its pipelines.
    */

@@ -19,7 +19,20 @@ export type TypedArray =
 /** Bytes of one element of any {@linkcode DType}. */
 export const BYTES_PER_ELEMENT = 4;
 
-/** Number of elements of a shape. */
+/**
+ * Number of elements of a shape.
+ *
+ * @param shape Sizes of the axes.
+ * @returns Their product; 1 for a scalar.
+ *
+ * @example A batch of images
+ * ```ts
+ * import { sizeOf } from "@oodgpu/oodgpu/runtime";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(sizeOf([2, 3, 32, 32]), 6144);
+ * ```
+ */
 export function sizeOf(shape: Shape): number {
   return shape.reduce((product, length) => product * length, 1);
 }
@@ -83,6 +96,8 @@ export class Tensor implements Disposable {
   #storage: TensorStorage | undefined;
 
   /**
+   * Makes a tensor over storage; contexts do this.
+   *
    * @param storage Where the elements lie; the tensor owns it.
    * @param layout Shape, element type and label.
    */
