@@ -5,8 +5,9 @@
  * @module
  */
 
+import { f32ToF16 } from "../data/half.ts";
 import { UserError } from "../runtime/errors.ts";
-import { type Dimension, OnnxModel, OnnxNode, type ValueInfo } from "./model.ts";
+import { type Dimension, OnnxModel, type OnnxNode, type ValueInfo } from "./model.ts";
 import {
   type AttributeProto,
   create,
@@ -26,7 +27,7 @@ import {
   type ValueInfoProto,
 } from "./proto/mod.ts";
 import { inferShapes } from "./shapes.ts";
-import { floatToHalf, makeTensor, readTensor, toNumbers } from "./tensor.ts";
+import { makeTensor, readTensor, toNumbers } from "./tensor.ts";
 import { nearest } from "./_nearest.ts";
 
 /**
@@ -396,7 +397,7 @@ function withData(
   if (type === "f32") return makeTensor(name, data, options);
   if (type === "f64") return makeTensor(name, Float64Array.from(data), options);
   if (type === "f16") {
-    return makeTensor(name, Uint16Array.from(data, floatToHalf), { ...options, type });
+    return makeTensor(name, f32ToF16(data), { ...options, type });
   }
   throw new UserError(
     `Cannot replace "${name}" of "${model.name}": it holds ${type} and floats were given`,

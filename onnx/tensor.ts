@@ -4,6 +4,7 @@
  * @module
  */
 
+import { bf16ToF32, f16ToF32 } from "../data/half.ts";
 import { UserError } from "../runtime/errors.ts";
 import { create, ELEMENT_TYPES, type ElementType, TENSOR, type TensorProto } from "./proto/mod.ts";
 
@@ -193,64 +194,6 @@ export function toNumbers(tensor: OnnxTensor): number[] {
   return Array.from(tensor.data as ArrayLike<number | bigint>, Number);
 }
 
-/**
- * Widens one half-precision number (IEEE 754 binary16).
- *
- * @param bits The 16 bits.
- * @returns The number.
- *
- * @example One
- * ```ts
- * import { halfToFloat } from "@oodgpu/oodgpu/onnx";
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(halfToFloat(0x3c00), 1);
- * ```
- */
-export function halfToFloat(bits: number): number {
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  const sign = (bits & 0x8000) === 0 ? 1 : -1;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 0x1f) return fraction === 0 ? sign * Infinity : NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
-/**
- * Rounds one number to half precision (IEEE 754 binary16), to nearest, ties to even.
- *
- * @param value The number.
- * @returns The 16 bits; numbers beyond 65504 become infinite.
- *
- * @example One
- * ```ts
- * import { floatToHalf } from "@oodgpu/oodgpu/onnx";
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(floatToHalf(1), 0x3c00);
- * ```
- */
-export function floatToHalf(value: number): number {
-  if (Number.isNaN(value)) return 0x7e00;
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
-  const size = Math.abs(value);
-  if (size >= 65520) return sign | 0x7c00;
-  if (size < 2 ** -14) return sign | roundToEven(size * 2 ** 24);
-  const exponent = Math.floor(Math.log2(size));
-  // log2 can be off by one at powers of two; the fraction shows it.
-  const shift = size >= 2 ** (exponent + 1) ? 1 : size < 2 ** exponent ? -1 : 0;
-  const power = exponent + shift;
-  const fraction = roundToEven((size / 2 ** power - 1) * 1024);
-  return sign | (((power + 15) << 10) + fraction);
-}
-
-function roundToEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  if (rest < 0.5 || rest === 0.5 && floor % 2 === 0) return floor;
-  return floor + 1;
-}
-
 function arrayType(data: OnnxData): ElementType {
   if (data instanceof Float32Array) return "f32";
   if (data instanceof Float64Array) return "f64";
@@ -316,17 +259,10 @@ function fromRaw(type: NumericType, raw: Uint8Array, label: string): OnnxData {
     case "u64":
       return new BigUint64Array(buffer, bytes.byteOffset, length);
     case "f16":
-      return Float32Array.from(new Uint16Array(buffer, bytes.byteOffset, length), halfToFloat);
+      return f16ToF32(new Uint16Array(buffer, bytes.byteOffset, length));
     case "bf16":
-      return widenBrain(new Uint16Array(buffer, bytes.byteOffset, length));
+      return bf16ToF32(new Uint16Array(buffer, bytes.byteOffset, length));
   }
-}
-
-// A bfloat16 is the upper half of a float32.
-function widenBrain(bits: ArrayLike<number>): Float32Array<ArrayBuffer> {
-  const words = new Uint32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) words[i] = (bits[i]! << 16) >>> 0;
-  return new Float32Array(words.buffer);
 }
 
 function fromFields(type: NumericType, proto: TensorProto): OnnxData {
@@ -347,8 +283,8 @@ function fromFields(type: NumericType, proto: TensorProto): OnnxData {
       const numbers = varints(proto.int32Data ?? none).map((value) =>
         Number(BigInt.asIntN(32, value))
       );
-      if (type === "f16") return Float32Array.from(numbers, halfToFloat);
-      if (type === "bf16") return widenBrain(numbers);
+      if (type === "f16") return f16ToF32(Uint16Array.from(numbers));
+      if (type === "bf16") return bf16ToF32(Uint16Array.from(numbers));
       if (type === "i8") return Int8Array.from(numbers);
       if (type === "i16") return Int16Array.from(numbers);
       if (type === "u16") return Uint16Array.from(numbers);

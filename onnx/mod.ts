@@ -1,0 +1,28 @@
+/**
+ * ONNX files and sessions: read, write, edit, build and join graphs; find a classifier's parts;
+ * run models on the GPU or in WebAssembly.
+ *
+ * ```ts
+ * import { exposeForExtraction, inspect, openSession, readModel } from "@oodgpu/oodgpu/onnx";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const model = await readModel("models/cifar10-resnet20.onnx");
+ * const extraction = exposeForExtraction(model, inspect(model));
+ * await using session = await openSession(extraction.model, { device: "wasm" });
+ * const images = { data: new Float32Array(3 * 32 * 32), shape: [1, 3, 32, 32] };
+ * const outputs = await session.run({ [extraction.input]: images });
+ * assertEquals(outputs[extraction.names.features!]?.shape, [1, 64]);
+ * ```
+ *
+ * @module
+ */
+
+export * from "./build.ts";
+export * from "./edit.ts";
+export * from "./inspect.ts";
+export * from "./model.ts";
+export * from "./proto/mod.ts";
+export * from "./session.ts";
+export * from "./shapes.ts";
+export * from "./sidecar.ts";
+export * from "./tensor.ts";

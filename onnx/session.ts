@@ -1,0 +1,522 @@
+/**
+ * Running ONNX models with onnxruntime-web: on the GPU that our kernels use, or in WebAssembly with
+ * threads.
+ *
+ * The package has one build for each. Both are loaded on first use, can live in one process, and
+ * need nothing but read permission: no network, no native code. The WebAssembly build takes its
+ * number of threads once per process. Creating and running sessions is serialised across all
+ * sessions, because onnxruntime-web must not be entered twice.
+ *
+ * @module
+ */
+
+import type * as Ort from "onnxruntime-web";
+import type { HostArray } from "../data/feature_set.ts";
+import { UserError } from "../runtime/errors.ts";
+import type { Gpu } from "../runtime/device.ts";
+import { type DType, Tensor, type TypedArray } from "../runtime/tensor.ts";
+import { setDynamicBatch } from "./edit.ts";
+import { OnnxModel, parseModel, readModel, type ValueInfo, writeModel } from "./model.ts";
+import { inferShapes } from "./shapes.ts";
+
+export type { HostArray } from "../data/feature_set.ts";
+
+/** How to open a session. */
+export interface SessionOptions {
+  /** Where the model runs. */
+  readonly device: "webgpu" | "wasm";
+  /** The GPU to share; `webgpu` needs it. */
+  readonly gpu?: Gpu;
+  /** Threads in WebAssembly, all cores by default; the first session of a process decides. */
+  readonly threads?: number;
+  /** What errors call the model; by default its path. */
+  readonly name?: string;
+}
+
+/** Rows in one run of a model whose batch is open. */
+const OPEN_BATCH = Infinity;
+
+// onnxruntime prints what it also throws; only fatal messages should reach the console.
+const LOG_FATAL_ONLY = 4;
+
+/** An input of one run; a tensor of the host has `data` too. */
+type RunInput = Tensor | { readonly data: TypedArray; readonly shape: readonly number[] };
+
+let queue: Promise<unknown> = Promise.resolve();
+let wasmThreads: number | undefined;
+
+/**
+ * Opens a session on a model.
+ *
+ * A model that fixes its batch gets it opened where that is safe ({@linkcode setDynamicBatch});
+ * otherwise runs are split into pieces of that size.
+ *
+ * @param model A path, the bytes of a file, or a model.
+ * @param options Where it runs.
+ * @returns The session; dispose it to give its memory back.
+ * @throws {UserError} When the model cannot be read, or onnxruntime cannot run it.
+ * @throws {TypeError} When `webgpu` is asked for without a GPU.
+ *
+ * @example Classify two images
+ * ```ts
+ * import { openSession } from "@oodgpu/oodgpu/onnx";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using session = await openSession("models/cifar10-resnet20.onnx", { device: "wasm" });
+ * const images = { data: new Float32Array(2 * 3 * 32 * 32), shape: [2, 3, 32, 32] };
+ * const { logits } = await session.run({ input: images });
+ * assertEquals(logits?.shape, [2, 10]);
+ * ```
+ */
+export async function openSession(
+  model: string | Uint8Array | OnnxModel,
+  options: SessionOptions,
+): Promise<OnnxSession> {
+  if (options.device === "webgpu" && options.gpu === undefined) {
+    throw new TypeError("Cannot open a session on webgpu: options.gpu must name the GPU to share");
+  }
+  const naming = options.name === undefined ? {} : { name: options.name };
+  const parsed = typeof model === "string"
+    ? await readModel(model, naming)
+    : model instanceof OnnxModel
+    ? model
+    : parseModel(model, naming);
+  const { opened, maxBatch } = openBatch(parsed);
+  const bytes = opened === parsed && model instanceof Uint8Array ? model : writeModel(opened);
+  const ort = await loadRuntime(options);
+  const shapes = inferShapes(opened);
+  const onGpu = options.device === "webgpu";
+  const sessionOptions: Ort.InferenceSession.SessionOptions = {
+    executionProviders: onGpu ? [gpuProvider(options.gpu!)] : ["wasm"],
+    logSeverityLevel: LOG_FATAL_ONLY,
+    ...(onGpu && { preferredOutputLocation: outputLocations(opened, shapes) }),
+  };
+  const session = await serialised(async () => {
+    try {
+      return await ort.InferenceSession.create(bytes, sessionOptions);
+    } catch (error) {
+      throw createError(error, opened);
+    }
+  });
+  return new OnnxSession({ ort, session, model: opened, maxBatch, options });
+}
+
+/** What a session is made of; {@linkcode openSession} puts it together. */
+export interface SessionParts {
+  /** The build of onnxruntime-web. */
+  readonly ort: typeof Ort;
+  /** Its session. */
+  readonly session: Ort.InferenceSession;
+  /** The model that runs. */
+  readonly model: OnnxModel;
+  /** Rows in one run. */
+  readonly maxBatch: number;
+  /** How the session was opened. */
+  readonly options: SessionOptions;
+}
+
+/**
+ * A model that is ready to run. Made by {@linkcode openSession}.
+ *
+ * @example Inputs and outputs
+ * ```ts
+ * import { openSession } from "@oodgpu/oodgpu/onnx";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using session = await openSession("models/cifar10-resnet20.onnx", { device: "wasm" });
+ * assertEquals(session.inputs.map((input) => input.name), ["input"]);
+ * assertEquals(session.maxBatch, Infinity);
+ * ```
+ */
+export class OnnxSession implements AsyncDisposable {
+  /** Where the model runs. */
+  readonly device: "webgpu" | "wasm";
+  /** Rows that the model takes at once; longer batches are split. Infinity when it is open. */
+  readonly maxBatch: number;
+  /** The inputs. */
+  readonly inputs: readonly ValueInfo[];
+  /** The outputs. */
+  readonly outputs: readonly ValueInfo[];
+  /** What errors call the model. */
+  readonly name: string;
+  #ort: typeof Ort;
+  #session: Ort.InferenceSession | undefined;
+  #gpu: Gpu | undefined;
+  /** Outputs that were given out and not disposed yet. */
+  #live: Set<Tensor> = new Set();
+  /** Disposed outputs whose buffers recorded work may still read until the next submit. */
+  #retired: Ort.Tensor[] = [];
+
+  /** @param parts What the session is made of. */
+  constructor(parts: SessionParts) {
+    this.#ort = parts.ort;
+    this.#session = parts.session;
+    this.#gpu = parts.options.device === "webgpu" ? parts.options.gpu : undefined;
+    this.device = parts.options.device;
+    this.maxBatch = parts.maxBatch;
+    this.name = parts.model.name;
+    this.inputs = parts.model.graph.inputs;
+    this.outputs = parts.model.graph.outputs;
+  }
+
+  /** Threads that WebAssembly runs with; 1 on webgpu. */
+  get threads(): number {
+    return this.device === "wasm" ? wasmThreads ?? 1 : 1;
+  }
+
+  /**
+   * Runs the model.
+   *
+   * On webgpu, outputs stay on the GPU as tensors over onnxruntime's own buffers, without a copy;
+   * dispose them, at the latest they go with the session. On wasm they are arrays on the host.
+   * Whole numbers of other widths, and bool, come to the host as i32; other floats as f32.
+   *
+   * @param inputs For every input a tensor (of the session's GPU; of the host on wasm) or an array.
+   * @returns The outputs by name.
+   * @throws {UserError} When an input does not fit the model, or a node fails.
+   * @throws {ReferenceError} After dispose.
+   */
+  async run(
+    inputs: Readonly<Record<string, Tensor | HostArray>>,
+  ): Promise<Record<string, Tensor | HostArray>> {
+    this.#use();
+    this.#check(inputs);
+    const rows = Math.max(...Object.values(inputs).map((input) => input.shape[0] ?? 1));
+    if (this.maxBatch === OPEN_BATCH || rows === this.maxBatch) {
+      return await this.#runOnce(inputs);
+    }
+    return await this.#runPieces(inputs, rows);
+  }
+
+  /** Releases the session and the outputs that it gave out. */
+  async dispose(): Promise<void> {
+    const session = this.#session;
+    if (session === undefined) return;
+    this.#session = undefined;
+    for (const tensor of [...this.#live]) tensor.dispose();
+    await serialised(async () => {
+      this.#gpu?.flush();
+      this.#releaseRetired();
+      await session.release();
+    });
+  }
+
+  /** Releases the session at the end of an `await using` scope. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  #use(): Ort.InferenceSession {
+    if (this.#session === undefined) {
+      throw new ReferenceError(`Cannot run "${this.name}": the session was disposed`);
+    }
+    return this.#session;
+  }
+
+  #check(inputs: Readonly<Record<string, Tensor | HostArray>>): void {
+    const refuse = (why: string) => new UserError(`Cannot run "${this.name}": ${why}`);
+    for (const name of Object.keys(inputs)) {
+      if (!this.inputs.some((input) => input.name === name)) {
+        throw refuse(
+          `it has no input "${name}", its inputs are ${
+            this.inputs.map((input) => `"${input.name}"`).join(", ")
+          }`,
+        );
+      }
+    }
+    for (const { name, shape } of this.inputs) {
+      const input = inputs[name];
+      if (input === undefined) throw refuse(`the input "${name}" is missing`);
+      if (shape === undefined) continue;
+      const fits = shape.length === input.shape.length && shape.every((length, axis) =>
+        // The batch may differ from a fixed one: runs are split.
+        typeof length === "string" || axis === 0 || length === input.shape[axis]
+      );
+      if (!fits || input.shape.some((length) => length === 0)) {
+        throw refuse(
+          `the input "${name}" must have shape [${shape.join(", ")}]: current shape is [${
+            input.shape.join(", ")
+          }]`,
+        );
+      }
+    }
+  }
+
+  async #runOnce(
+    inputs: Readonly<Record<string, RunInput>>,
+  ): Promise<Record<string, Tensor | HostArray>> {
+    const outputs = await serialised(async () => {
+      const session = this.#use();
+      // What is recorded may write the inputs or read buffers that are about to be reused.
+      this.#gpu?.flush();
+      this.#releaseRetired();
+      const feeds: Record<string, Ort.Tensor> = {};
+      for (const [name, input] of Object.entries(inputs)) feeds[name] = this.#feed(input);
+      try {
+        return await session.run(feeds, { logSeverityLevel: LOG_FATAL_ONLY });
+      } catch (error) {
+        throw runError(error, this.name);
+      }
+    });
+    const result: Record<string, Tensor | HostArray> = {};
+    for (const [name, output] of Object.entries(outputs)) {
+      result[name] = output.location === "gpu-buffer"
+        ? this.#wrap(output, name)
+        : toHostArray(output, this.name);
+    }
+    return result;
+  }
+
+  #feed(input: RunInput): Ort.Tensor {
+    if (input instanceof Tensor && this.#gpu !== undefined) {
+      return this.#ort.Tensor.fromGpuBuffer(input.buffer, {
+        dataType: ORT_TYPES[input.dtype],
+        dims: [...input.shape],
+      });
+    }
+    const { data, shape } = input;
+    if (data instanceof Float32Array) return new this.#ort.Tensor("float32", data, shape);
+    if (data instanceof Int32Array) return new this.#ort.Tensor("int32", data, shape);
+    return new this.#ort.Tensor("uint32", data, shape);
+  }
+
+  #wrap(output: Ort.Tensor, label: string): Tensor {
+    const dtype = DTYPES[output.type];
+    if (dtype === undefined) {
+      throw new TypeError(`Cannot keep the output "${label}" on the GPU: it holds ${output.type}`);
+    }
+    const tensor: Tensor = this.#gpu!.wrap(output.gpuBuffer as GPUBuffer, output.dims, {
+      dtype,
+      label,
+      onDispose: () => {
+        this.#live.delete(tensor);
+        this.#retired.push(output);
+      },
+    });
+    this.#live.add(tensor);
+    return tensor;
+  }
+
+  #releaseRetired(): void {
+    for (const tensor of this.#retired.splice(0)) tensor.dispose();
+  }
+
+  /** Runs a model with a fixed batch piece by piece; the last piece is padded and cut. */
+  async #runPieces(
+    inputs: Readonly<Record<string, Tensor | HostArray>>,
+    rows: number,
+  ): Promise<Record<string, Tensor | HostArray>> {
+    const size = this.maxBatch;
+    const parts: Record<string, { piece: Tensor | HostArray; rows: number }[]> = {};
+    for (let start = 0; start < rows; start += size) {
+      const count = Math.min(size, rows - start);
+      const pieces: Record<string, RunInput> = {};
+      for (const [name, input] of Object.entries(inputs)) {
+        pieces[name] = this.#cut(input, { start, count, size });
+      }
+      const outputs = await this.#runOnce(pieces);
+      for (const piece of Object.values(pieces)) if (piece instanceof Tensor) piece.dispose();
+      for (const [name, piece] of Object.entries(outputs)) {
+        if (piece.shape[0] !== size) {
+          throw new UserError(
+            `Cannot run "${this.name}" on ${rows} images: it takes ${size} at a time and its ` +
+              `output "${name}" does not have one row for each`,
+          );
+        }
+        (parts[name] ??= []).push({ piece, rows: count });
+      }
+    }
+    const result: Record<string, Tensor | HostArray> = {};
+    for (const [name, list] of Object.entries(parts)) result[name] = this.#join(list, rows);
+    return result;
+  }
+
+  /** Rows of an input as a piece of the fixed size; rows beyond the input's end hold anything. */
+  #cut(
+    input: Tensor | HostArray,
+    range: { start: number; count: number; size: number },
+  ): RunInput {
+    const { start, count, size } = range;
+    const shape = [size, ...input.shape.slice(1)];
+    const width = shape.slice(1).reduce((a, b) => a * b, 1);
+    if (input instanceof Tensor && this.#gpu !== undefined) {
+      const piece = this.#gpu.empty(shape, input.dtype, { label: "piece of a batch" });
+      this.#copy(input, piece, { from: start * width, to: 0, count: count * width });
+      return piece;
+    }
+    const { data } = input;
+    if (count === size) {
+      return { data: data.subarray(start * width, (start + size) * width), shape };
+    }
+    const whole = zeros(data, size * width);
+    whole.set(data.subarray(start * width, (start + count) * width));
+    return { data: whole, shape };
+  }
+
+  #join(
+    list: readonly { piece: Tensor | HostArray; rows: number }[],
+    rows: number,
+  ): Tensor | HostArray {
+    const { piece: first } = list[0]!;
+    const shape = [rows, ...first.shape.slice(1)];
+    const width = shape.slice(1).reduce((a, b) => a * b, 1);
+    if (first instanceof Tensor) {
+      const whole = this.#gpu!.empty(shape, first.dtype, { label: first.label });
+      let to = 0;
+      for (const { piece, rows: count } of list) {
+        this.#copy(piece as Tensor, whole, { from: 0, to, count: count * width });
+        (piece as Tensor).dispose();
+        to += count * width;
+      }
+      return whole;
+    }
+    const data = zeros(first.data, rows * width);
+    let to = 0;
+    for (const { piece, rows: count } of list) {
+      data.set((piece as HostArray).data.subarray(0, count * width), to);
+      to += count * width;
+    }
+    return { data, shape };
+  }
+
+  #copy(
+    source: Tensor,
+    target: Tensor,
+    range: { from: number; to: number; count: number },
+  ): void {
+    const gpu = this.#gpu!;
+    // The copy has its own submit, so what is recorded before it must be submitted before it.
+    gpu.flush();
+    const encoder = gpu.device.createCommandEncoder({ label: "piece of a batch" });
+    encoder.copyBufferToBuffer(
+      source.buffer,
+      range.from * 4,
+      target.buffer,
+      range.to * 4,
+      range.count * 4,
+    );
+    gpu.device.queue.submit([encoder.finish()]);
+  }
+}
+
+const ORT_TYPES = { f32: "float32", i32: "int32", u32: "uint32" } as const satisfies Record<
+  DType,
+  string
+>;
+
+const DTYPES: Readonly<Record<string, DType>> = { float32: "f32", int32: "i32", uint32: "u32" };
+
+/** An array of the same kind, zeroed. */
+function zeros<T extends TypedArray>(like: T, length: number): T {
+  return new (like.constructor as new (length: number) => T)(length);
+}
+
+function openBatch(model: OnnxModel): { opened: OnnxModel; maxBatch: number } {
+  const sizes = model.graph.inputs.map((input) => input.shape?.[0]);
+  const fixed = sizes.find((size): size is number => typeof size === "number");
+  if (fixed === undefined) return { opened: model, maxBatch: OPEN_BATCH };
+  try {
+    return { opened: setDynamicBatch(model), maxBatch: OPEN_BATCH };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { opened: model, maxBatch: fixed };
+  }
+}
+
+async function loadRuntime(options: SessionOptions): Promise<typeof Ort> {
+  if (options.device === "webgpu") return await import("onnxruntime-web/webgpu");
+  const ort = await import("onnxruntime-web");
+  if (wasmThreads === undefined) {
+    wasmThreads = Math.max(1, Math.floor(options.threads ?? navigator.hardwareConcurrency ?? 1));
+    ort.env.wasm.numThreads = wasmThreads;
+  }
+  return ort;
+}
+
+function gpuProvider(gpu: Gpu): Ort.InferenceSession.ExecutionProviderConfig {
+  // The option is in the build and not yet in the package's types.
+  const provider = { name: "webgpu", device: gpu.device };
+  return provider as unknown as Ort.InferenceSession.WebGpuExecutionProviderOption;
+}
+
+/** Floats and 32-bit integers stay on the GPU; our tensors hold nothing else. */
+function outputLocations(
+  model: OnnxModel,
+  shapes: ReadonlyMap<string, ValueInfo>,
+): Record<string, "gpu-buffer" | "cpu"> {
+  return Object.fromEntries(model.graph.outputs.map(({ name }) => {
+    const type = shapes.get(name)?.type ?? "f32";
+    return [name, type === "f32" || type === "i32" || type === "u32" ? "gpu-buffer" : "cpu"];
+  }));
+}
+
+function serialised<T>(task: () => Promise<T>): Promise<T> {
+  const result = queue.then(task);
+  queue = result.catch(() => undefined);
+  return result;
+}
+
+function toHostArray(tensor: Ort.Tensor, name: string): HostArray {
+  const shape = tensor.dims;
+  const { data } = tensor;
+  if (data instanceof Float32Array || data instanceof Int32Array) {
+    return { data: data as HostArray["data"], shape };
+  }
+  if (data instanceof BigInt64Array || data instanceof BigUint64Array) {
+    return { data: Int32Array.from(data as unknown as ArrayLike<bigint>, Number), shape };
+  }
+  if (Array.isArray(data)) {
+    throw new UserError(`Cannot use an output of "${name}": it holds strings`);
+  }
+  const numbers = data as unknown as ArrayLike<number>;
+  const floats = tensor.type.startsWith("float");
+  return { data: floats ? Float32Array.from(numbers) : Int32Array.from(numbers), shape };
+}
+
+function createError(error: unknown, model: OnnxModel): UserError {
+  const message = messageOf(error);
+  const unknown = /No Op registered for (\S+) with domain_version of (\d+)/.exec(message) ??
+    /:(\w+)\(-?\d+\) is not a registered function/.exec(message);
+  const opType = unknown?.[1];
+  const node = model.graph.nodes.find((item) => item.opType === opType);
+  if (node !== undefined) {
+    const domain = node.domain === "" ? "" : ` of "${node.domain}"`;
+    return new UserError(
+      `Cannot open "${model.name}": node "${node.label}" uses the operator ${opType}${domain}, ` +
+        `which onnxruntime-web does not have`,
+      { cause: error },
+    );
+  }
+  return new UserError(`Cannot open "${model.name}": onnxruntime-web says "${tidy(message)}"`, {
+    cause: error,
+  });
+}
+
+function runError(error: unknown, name: string): Error {
+  if (error instanceof TypeError || error instanceof ReferenceError) return error;
+  const message = messageOf(error);
+  const node = /while running (\S+) node\. Name:'([^']*)' Status Message: (.*)/s.exec(message);
+  if (node !== null) {
+    return new UserError(
+      `Cannot run "${name}": node "${node[2]}" (${node[1]}) failed, "${tidy(node[3]!)}"`,
+      { cause: error },
+    );
+  }
+  return new UserError(`Cannot run "${name}": onnxruntime-web says "${tidy(message)}"`, {
+    cause: error,
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The message without codes, source lines and line breaks. */
+function tidy(message: string): string {
+  return message
+    .replace(/^.*ERROR_MESSAGE: /s, "")
+    .replace(/^\S+\.(h|cc):\d+ \S+ /, "")
+    .replace(/\s+/g, " ")
+    .trim()
+    .replace(/[.!]$/, "");
+}

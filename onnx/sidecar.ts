@@ -1,0 +1,257 @@
+/**
+ * The sidecar: `MODEL.json` beside `MODEL.onnx` says what the graph cannot say (preprocessing,
+ * labels) and overrides what {@linkcode inspect} finds.
+ *
+ * @module
+ */
+
+import { type PreprocessSpec, validatePreprocessSpec } from "../kernels/preprocess/spec.ts";
+import { UserError } from "../runtime/errors.ts";
+import { nearest } from "./_nearest.ts";
+
+/** The values of a model that extraction can store, by the key of the feature file. */
+export interface SidecarOutputs {
+  /** Class scores before softmax, [N, K]. */
+  readonly logits?: string;
+  /** Penultimate features after pooling, [N, C]. */
+  readonly features?: string;
+  /** The last feature map, [N, C, H, W]. */
+  readonly "feature_map"?: string;
+  /** Token features, [N, T, D]. */
+  readonly tokens?: string;
+  /** Tag scores, [N, M]. */
+  readonly "tag_logits"?: string;
+  /** Attention from tags to tokens, [N, M, T]. */
+  readonly attention?: string;
+}
+
+/** The keys of {@linkcode SidecarOutputs}. */
+export const OUTPUT_KEYS: readonly (keyof SidecarOutputs)[] = [
+  "logits",
+  "features",
+  "feature_map",
+  "tokens",
+  "tag_logits",
+  "attention",
+];
+
+/** Where the linear classifier's parameters are. */
+export interface SidecarHead {
+  /** Name of the weight initialiser, [K, C] or [C, K]. */
+  readonly weight: string;
+  /** Name of the bias initialiser, [K]. */
+  readonly bias?: string;
+}
+
+/** What a sidecar can say; everything is optional. */
+export interface Sidecar {
+  /** The model's name, for people. */
+  readonly name?: string;
+  /** What the model is, for people. */
+  readonly description?: string;
+  /** The licence of the weights, for people. */
+  readonly license?: string;
+  /** Name of the image input. */
+  readonly input?: string;
+  /** What is done to an image before the model sees it. */
+  readonly preprocessing?: PreprocessSpec;
+  /** Names of the classes in the order of the logits. */
+  readonly labels?: readonly string[];
+  /** Names of values in the graph. */
+  readonly outputs?: SidecarOutputs;
+  /** Where the linear head is; `none` says that there is none. */
+  readonly head?: SidecarHead | "none";
+}
+
+/**
+ * Reads the sidecar of a model.
+ *
+ * @param modelPath Path of the model: `a/b.onnx` has its sidecar at `a/b.json`.
+ * @returns The sidecar, or undefined when there is none.
+ * @throws {UserError} When the file is no JSON, or says something that is not understood.
+ *
+ * @example The project's own model
+ * ```ts
+ * import { loadSidecar } from "@oodgpu/oodgpu/onnx";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const sidecar = await loadSidecar("models/cifar10-resnet20.onnx");
+ * assertEquals(sidecar?.labels?.[3], "cat");
+ * ```
+ */
+export async function loadSidecar(modelPath: string): Promise<Sidecar | undefined> {
+  const path = sidecarPath(modelPath);
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw new UserError(`Cannot read "${path}": ${(error as Error).message}`, { cause: error });
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`Cannot read "${path}": it is not JSON (${(error as Error).message})`);
+  }
+  return parseSidecar(value, { name: path });
+}
+
+/**
+ * Where a model's sidecar lies.
+ *
+ * @param modelPath Path of the model.
+ * @returns The same path, ending in `.json`.
+ *
+ * @example Beside the model
+ * ```ts
+ * import { sidecarPath } from "@oodgpu/oodgpu/onnx";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(sidecarPath("models/a.onnx"), "models/a.json");
+ * ```
+ */
+export function sidecarPath(modelPath: string): string {
+  return modelPath.replace(/\.onnx$/i, "") + ".json";
+}
+
+/**
+ * Checks a sidecar's content.
+ *
+ * @param value The parsed JSON.
+ * @param options `name`: what errors call the sidecar.
+ * @returns The sidecar.
+ * @throws {UserError} When a key is unknown or a value is of the wrong kind.
+ *
+ * @example A misspelt key
+ * ```ts
+ * import { parseSidecar } from "@oodgpu/oodgpu/onnx";
+ * import { assertThrows } from "@std/assert";
+ *
+ * assertThrows(() => parseSidecar({ lables: ["cat"] }), Error, 'did you mean "labels"');
+ * ```
+ */
+export function parseSidecar(value: unknown, options: { name?: string } = {}): Sidecar {
+  const context = { name: options.name ?? "sidecar", at: "" };
+  const record = asRecord(value, context);
+  checkKeys(record, context, [
+    "name",
+    "description",
+    "license",
+    "input",
+    "preprocessing",
+    "labels",
+    "outputs",
+    "head",
+  ]);
+  const sidecar: Record<string, unknown> = {};
+  for (const key of ["name", "description", "license", "input"]) {
+    if (record[key] !== undefined) sidecar[key] = asString(record[key], at(context, key));
+  }
+  if (record.preprocessing !== undefined) {
+    sidecar.preprocessing = parsePreprocessing(record.preprocessing, at(context, "preprocessing"));
+  }
+  if (record.labels !== undefined) {
+    sidecar.labels = parseLabels(record.labels, at(context, "labels"));
+  }
+  if (record.outputs !== undefined) {
+    const inner = at(context, "outputs");
+    const outputs = asRecord(record.outputs, inner);
+    checkKeys(outputs, inner, OUTPUT_KEYS);
+    for (const [key, name] of Object.entries(outputs)) asString(name, at(inner, key));
+    sidecar.outputs = outputs;
+  }
+  if (record.head !== undefined) sidecar.head = parseHead(record.head, at(context, "head"));
+  return sidecar;
+}
+
+/** What is being read: the file and the key within it. */
+interface Where {
+  readonly name: string;
+  readonly at: string;
+}
+
+function at(where: Where, key: string): Where {
+  return { name: where.name, at: where.at === "" ? key : `${where.at}.${key}` };
+}
+
+function refuse(where: Where, why: string): UserError {
+  const thing = where.at === "" ? "it" : `"${where.at}"`;
+  return new UserError(`Cannot use "${where.name}": ${thing} ${why}`);
+}
+
+function asRecord(value: unknown, where: Where): Record<string, unknown> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as Record<string, unknown>;
+  }
+  throw refuse(where, `is ${kindOf(value)} and an object was expected`);
+}
+
+function asString(value: unknown, where: Where): string {
+  if (typeof value === "string" && value !== "") return value;
+  throw refuse(where, `is ${kindOf(value)} and a text was expected`);
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "a list";
+  if (value === "") return "an empty text";
+  if (typeof value === "string") return `"${value}"`;
+  return typeof value === "object" ? "an object" : String(value);
+}
+
+function checkKeys(
+  record: Record<string, unknown>,
+  where: Where,
+  known: readonly string[],
+): void {
+  for (const key of Object.keys(record)) {
+    if (known.includes(key)) continue;
+    const close = nearest(key, known);
+    throw refuse(
+      where,
+      `has the unknown key "${key}"; ${
+        close === undefined
+          ? `known keys are ${known.map((item) => `"${item}"`).join(", ")}`
+          : `did you mean "${close}"`
+      }`,
+    );
+  }
+}
+
+function parsePreprocessing(value: unknown, where: Where): PreprocessSpec {
+  const record = asRecord(value, where);
+  checkKeys(record, where, [
+    "resize",
+    "crop",
+    "interpolation",
+    "channels",
+    "range",
+    "mean",
+    "scale",
+    "layout",
+  ]);
+  // Planes are the one layout that models of this project take, so it needs no saying.
+  return validatePreprocessSpec({ layout: "NCHW", ...record }, {
+    source: `"${where.at}" of "${where.name}"`,
+  });
+}
+
+function parseLabels(value: unknown, where: Where): readonly string[] {
+  if (!Array.isArray(value) || value.length === 0) {
+    throw refuse(where, `is ${kindOf(value)} and a list of class names was expected`);
+  }
+  return value.map((label, index) => asString(label, at(where, String(index))));
+}
+
+function parseHead(value: unknown, where: Where): SidecarHead | "none" {
+  if (value === "none") return value;
+  if (typeof value === "string") {
+    throw refuse(where, `is "${value}" and "none" or {"weight", "bias"} was expected`);
+  }
+  const record = asRecord(value, where);
+  checkKeys(record, where, ["weight", "bias"]);
+  const weight = asString(record.weight ?? null, at(where, "weight"));
+  if (record.bias === undefined) return { weight };
+  return { weight, bias: asString(record.bias, at(where, "bias")) };
+}
