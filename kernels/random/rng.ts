@@ -116,6 +116,8 @@ export class Rng {
   #spareNormal: number | undefined = undefined;
 
   /**
+   * Begins a stream.
+   *
    * @param seed A whole number from 0 to 2^53 - 1.
    * @param stream A whole number from 0 to 2^32 - 1.
    * @throws {RangeError} If either is out of its range.
