@@ -352,19 +352,27 @@ function warningsOf(
 ): string[] {
   const warnings: string[] = [];
   if (idCount < FEW_IMAGES) {
-    warnings.push(`The in-distribution set has only ${idCount} images: FPR95 rests on a handful`);
+    warnings.push(`The in-distribution set has only ${images(idCount)}: FPR95 rests on a handful`);
   }
   for (const [set, count] of counts) {
-    if (count < FEW_IMAGES) warnings.push(`OOD set "${set}" has only ${count} images`);
+    if (count < FEW_IMAGES) warnings.push(`OOD set "${set}" has only ${images(count)}`);
   }
+  const tied = new Map<string, string[]>();
   for (const { method, ood, tie_mass } of results) {
-    if (tie_mass > MANY_TIES) {
-      warnings.push(
-        `Method "${method}" ties ${
-          (100 * tie_mass).toFixed(1)
-        } % of its scores across ID and "${ood}": the conventions disagree there`,
-      );
-    }
+    if (tie_mass <= MANY_TIES) continue;
+    const share = `${(100 * tie_mass).toFixed(1)} % with "${ood}"`;
+    tied.set(method, [...tied.get(method) ?? [], share]);
+  }
+  for (const [method, shares] of tied) {
+    warnings.push(
+      `Method "${method}" gives ID and OOD images equal scores (${
+        shares.join(", ")
+      }): the conventions disagree there`,
+    );
   }
   return warnings;
+}
+
+function images(count: number): string {
+  return count === 1 ? "1 image" : `${count} images`;
 }

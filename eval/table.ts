@@ -110,7 +110,7 @@ export interface FigureHeading {
  *   id: { msp: Float32Array.of(2, 1), knn: Float32Array.of(2, 1) },
  *   ood: { noise: { msp: Float32Array.of(1.5), knn: Float32Array.of(0) } },
  * }, { replicates: 0 });
- * assertStringIncludes(textTable(evaluation, { digits: 1 }), "knn     100.0*");
+ * assertStringIncludes(textTable(evaluation, { digits: 1 }), "knn      100.0*");
  * ```
  */
 export function textTable(evaluation: Evaluation, options: TextTableOptions = {}): string {

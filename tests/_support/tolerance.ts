@@ -27,7 +27,7 @@ export const TOLERANCE = {
   float64: { absolute: 1e-12, relative: 1e-12 },
   /** One network on two execution providers. */
   provider: { absolute: 1e-3, relative: 1e-3 },
-} as const satisfies Record<string, Tolerance>;
+} as const;
 
 /** Where two arrays differ most, and by how much. */
 export interface Difference {
