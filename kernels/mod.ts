@@ -12,5 +12,6 @@
  * @module
  */
 
+export * from "./combine_rows/mod.ts";
 export * from "./preprocess/mod.ts";
 export * from "./random/mod.ts";
