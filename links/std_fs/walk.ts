@@ -1,8 +1,7 @@
-import { readdir, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { basename, join, normalize } from "node:path";
+import { toPath } from "./_path.ts";
 
-/** What to walk. */
+/** What to give on the way. */
 export interface WalkOptions {
   /** How deep to go; default without bound. */
   maxDepth?: number;
@@ -10,37 +9,24 @@ export interface WalkOptions {
   includeFiles?: boolean;
   /** Whether directories are given; default true. */
   includeDirs?: boolean;
-  /** Whether symbolic links are given; default true. */
+  /** Whether symbolic links are given, where they are not followed; default true. */
   includeSymlinks?: boolean;
   /** Whether symbolic links are followed; default false. */
   followSymlinks?: boolean;
-  /** Endings of the files to give. */
+  /** Whether a followed link is given under the path that it leads to; default true. */
+  canonicalize?: boolean;
+  /** Endings of the paths to give, with or without the dot. */
   exts?: string[];
-  /** Paths to give. */
+  /** Patterns of which a path must match one. */
   match?: RegExp[];
-  /** Paths to leave out, with all below them. */
+  /** Patterns of paths to leave out, directories with all below them. */
   skip?: RegExp[];
 }
 
 /** Something found on the way. */
-export interface WalkEntry {
-  /** Its path, from the root given. */
+export interface WalkEntry extends Deno.DirEntry {
+  /** Its path, which begins with the root that was given. */
   path: string;
-  /** Its name. */
-  name: string;
-  /** Whether it is a file. */
-  isFile: boolean;
-  /** Whether it is a directory. */
-  isDirectory: boolean;
-  /** Whether it is a symbolic link. */
-  isSymlink: boolean;
-}
-
-function included(path: string, options: WalkOptions): boolean {
-  const { exts, match, skip } = options;
-  if (exts !== undefined && !exts.some((ext) => path.endsWith(ext))) return false;
-  if (match !== undefined && !match.some((pattern) => pattern.test(path))) return false;
-  return !skip?.some((pattern) => pattern.test(path));
 }
 
 /** Gives a directory and all below it. */
@@ -48,28 +34,82 @@ export async function* walk(
   root: string | URL,
   options: WalkOptions = {},
 ): AsyncIterableIterator<WalkEntry> {
-  const { maxDepth = Infinity, includeFiles = true, includeDirs = true } = options;
-  const { includeSymlinks = true, followSymlinks = false } = options;
+  const { maxDepth = Infinity, followSymlinks = false, canonicalize = true } = options;
+  const path = toPath(root);
   if (maxDepth < 0) return;
-  const path = typeof root === "string" ? root : fileURLToPath(root);
-  if (includeDirs && included(path, options)) {
-    yield { path, name: basename(path), isFile: false, isDirectory: true, isSymlink: false };
-  }
-  if (maxDepth < 1 || !included(path, { skip: options.skip ?? [] })) return;
-  for (const item of await readdir(path, { withFileTypes: true })) {
-    const child = join(path, item.name);
-    const link = item.isSymbolicLink();
-    if (link && !followSymlinks) {
-      const entry = { name: item.name, isFile: false, isDirectory: false, isSymlink: true };
-      if (includeSymlinks && included(child, options)) yield { path: child, ...entry };
+  if (givesDirectory(path, options)) yield rootEntry(path, await Deno.stat(path));
+  if (maxDepth < 1 || isSkipped(path, options)) return;
+  for await (const entry of Deno.readDir(path)) {
+    const child = { ...entry, path: join(path, entry.name) };
+    if (!entry.isSymlink || !followSymlinks) {
+      if (entry.isDirectory) yield* walk(child.path, below(options));
+      else if (gives(child, options)) yield child;
       continue;
     }
-    const kind = link ? await stat(child) : item;
-    if (kind.isDirectory()) {
-      yield* walk(child, { ...options, maxDepth: maxDepth - 1 });
-    } else if (includeFiles && included(child, options)) {
-      const entry = { isFile: kind.isFile(), isDirectory: false, isSymlink: link };
-      yield { path: child, name: item.name, ...entry };
-    }
+    const target = await Deno.realPath(child.path);
+    if (canonicalize) child.path = target;
+    if ((await Deno.lstat(target)).isDirectory) yield* walk(child.path, below(options));
+    else if (givesFile(child.path, options)) yield child;
   }
+}
+
+/** Gives a directory and all below it. */
+export function* walkSync(
+  root: string | URL,
+  options: WalkOptions = {},
+): IterableIterator<WalkEntry> {
+  const { maxDepth = Infinity, followSymlinks = false, canonicalize = true } = options;
+  const path = toPath(root);
+  if (maxDepth < 0) return;
+  if (givesDirectory(path, options)) yield rootEntry(path, Deno.statSync(path));
+  if (maxDepth < 1 || isSkipped(path, options)) return;
+  for (const entry of Deno.readDirSync(path)) {
+    const child = { ...entry, path: join(path, entry.name) };
+    if (!entry.isSymlink || !followSymlinks) {
+      if (entry.isDirectory) yield* walkSync(child.path, below(options));
+      else if (gives(child, options)) yield child;
+      continue;
+    }
+    const target = Deno.realPathSync(child.path);
+    if (canonicalize) child.path = target;
+    if (Deno.lstatSync(target).isDirectory) yield* walkSync(child.path, below(options));
+    else if (givesFile(child.path, options)) yield child;
+  }
+}
+
+function rootEntry(path: string, info: Deno.FileInfo): WalkEntry {
+  const { isFile, isDirectory, isSymlink } = info;
+  const clean = normalize(path);
+  return { path: clean, name: basename(clean), isFile, isDirectory, isSymlink };
+}
+
+/** The options one level down: as in the real package, `canonicalize` holds for one level only. */
+function below({ canonicalize: _, maxDepth = Infinity, ...options }: WalkOptions): WalkOptions {
+  return { ...options, maxDepth: maxDepth - 1 };
+}
+
+function gives(entry: WalkEntry, options: WalkOptions): boolean {
+  if (!entry.isSymlink) return givesFile(entry.path, options);
+  return (options.includeSymlinks ?? true) && isIncluded(entry.path, options);
+}
+
+function givesFile(path: string, options: WalkOptions): boolean {
+  return (options.includeFiles ?? true) && isIncluded(path, options);
+}
+
+function givesDirectory(path: string, options: WalkOptions): boolean {
+  return (options.includeDirs ?? true) && isIncluded(path, options);
+}
+
+function isIncluded(path: string, options: WalkOptions): boolean {
+  const { exts, match } = options;
+  if (exts && !exts.some((ext) => path.endsWith(ext.startsWith(".") ? ext : `.${ext}`))) {
+    return false;
+  }
+  if (match && !match.some((pattern) => path.search(pattern) >= 0)) return false;
+  return !isSkipped(path, options);
+}
+
+function isSkipped(path: string, options: WalkOptions): boolean {
+  return options.skip?.some((pattern) => path.search(pattern) >= 0) ?? false;
 }
