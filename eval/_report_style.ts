@@ -130,7 +130,7 @@ dl.read{grid-template-columns:1fr;gap:2px}dl.read dd{margin-bottom:12px}}
 @media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}.series{transition:none}}
 @media print{:root{color-scheme:light;--paper:#fff;--card:#fff;--ink:#000;--soft:#444;--faint:#666;--line:#ccc;--hair:#e6e6e6;--accent:#0b5e63;--heat:#0b7a75;--id:#0072b2;--ood:#d55e00;--warn:#5a3a00;--warnbg:#fff;
 --m0:#0072b2;--m1:#d55e00;--m2:#00875f;--m3:#a23b93;--m4:#a67c00;--m5:#4531a8;--m6:#c8516a;--m7:#1b9ab8;--m8:#6b6b00;--m9:#5c646c}
-body{font-size:11pt;print-color-adjust:exact;-webkit-print-color-adjust:exact}nav{display:none}header{padding-top:0}main,header,footer{max-width:none;padding:0}.scroll{overflow:visible;margin:0;padding:0}section{margin-top:32pt}h2,.about{break-after:avoid}tr,.hist>*{break-inside:avoid}}
+body{font-size:11pt;print-color-adjust:exact;-webkit-print-color-adjust:exact}nav{display:none}header{padding-top:0}main,header,footer{max-width:none;padding:0}.scroll{overflow:visible;margin:0;padding:0}section{margin-top:32pt}pre{max-height:none;overflow:visible}h2,.about{break-after:avoid}tr,.hist>*{break-inside:avoid}}
 `;
 
 /** The script: tables sort by their headings, and a method can be picked out of every plot. */

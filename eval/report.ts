@@ -238,6 +238,8 @@ interface Report {
   readonly sets: readonly string[];
   readonly result: (method: string, set: string) => EvaluationResult;
   readonly average: (method: string) => EvaluationAverage;
+  /** Averages over named groups of sets. */
+  readonly groups: ReadonlyMap<string, ReadonlyMap<string, EvaluationAverage>>;
   readonly title: (method: string) => string;
   readonly scores: ReadonlyMap<string, { id: Scores; ood: ReadonlyMap<string, Scores> }> | null;
   readonly images: ReadonlyMap<string | null, ReportImages>;
@@ -252,9 +254,12 @@ function readInput(input: ReportInput, options: ReportOptions): Report {
   const results = new Map(
     evaluation.results.map((row) => [JSON.stringify([row.method, row.ood]), row]),
   );
-  const averages = new Map(
-    evaluation.averages.filter(({ group }) => group === "all").map((row) => [row.method, row]),
-  );
+  const groups = new Map<string, Map<string, EvaluationAverage>>();
+  for (const row of evaluation.averages) {
+    groups.set(row.group, (groups.get(row.group) ?? new Map()).set(row.method, row));
+  }
+  const averages = groups.get("all")!;
+  groups.delete("all");
   const best = bestMethod(evaluation);
   const series = methods.map((name, color) => ({ name, color, strong: name === best }))
     .sort((a, b) => averages.get(b.name)!.auroc - averages.get(a.name)!.auroc);
@@ -274,6 +279,7 @@ function readInput(input: ReportInput, options: ReportOptions): Report {
     sets,
     result: (method, set) => results.get(JSON.stringify([method, set]))!,
     average: (method) => averages.get(method)!,
+    groups,
     title: (method) => titles.get(method) ?? method,
     scores: input.id === undefined || input.ood === undefined
       ? null
@@ -378,6 +384,11 @@ function resultsSection(report: Report): Section {
     ...(sets.length === 1
       ? []
       : [{ name: "Mean", about: `${sets.length} sets`, row: report.average }]),
+    ...[...report.groups].map(([name, rows]) => ({
+      name: `Mean, ${name}`,
+      about: plural(rows.get(series[0]!.name)!.sets.length, "set"),
+      row: (method: string) => rows.get(method)!,
+    })),
     ...sets.map((set) => ({
       name: set,
       about: `${integer(report.result(series[0]!.name, set).n_ood)} images`,

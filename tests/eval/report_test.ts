@@ -57,6 +57,14 @@ Deno.test("renderReport() makes one whole page with every section", () => {
   assertEquals(page.match(/class="roc /g)!.length, 4, "a curve for each method and set");
 });
 
+Deno.test("renderReport() shows the mean over each group of sets", () => {
+  const { id, ood } = input();
+  const evaluation = evaluate({ id: id!, ood: ood!, groups: { far: ["photos"] } }, {
+    replicates: 0,
+  });
+  assertStringIncludes(renderReport({ evaluation }), ">Mean, far<small>1 set</small>");
+});
+
 Deno.test("renderReport() is the same text twice", () => {
   assertEquals(renderReport(input()), renderReport(input()));
 });
