@@ -6,7 +6,7 @@
  */
 
 import { UserError } from "../runtime/errors.ts";
-import { ioError, ioReason, kindOf, splitPath } from "./_io_error.ts";
+import { ioError, ioReason, splitPath } from "./_io_error.ts";
 
 /**
  * A file that is being written: nothing is seen under its name until `commit()`. Use it with
@@ -59,7 +59,7 @@ export class AtomicFile implements AsyncDisposable {
    */
   static async open(path: string): Promise<AtomicFile> {
     const { folder, base } = splitPath(path);
-    if (base === "" || await kindOf(path) === "folder") {
+    if (base === "" || await isFolder(path)) {
       throw new UserError(`Cannot write "${path}": it is a folder, and a file was expected`);
     }
     const temporary = `${folder === "/" ? "" : folder}/.${
@@ -189,6 +189,15 @@ export class AtomicFile implements AsyncDisposable {
   /** Gives up what was not committed. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.abort();
+  }
+}
+
+/** Whether there is a folder of this name; without the permission to look, writing will tell. */
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isDirectory;
+  } catch {
+    return false;
   }
 }
 

@@ -109,6 +109,8 @@ export class DecodePool implements Disposable {
   #disposed = false;
 
   /**
+   * Makes a pool; its workers start with the first image.
+   *
    * @param options How many workers, and how far they may run ahead.
    * @throws {RangeError} If a number is negative or no whole number.
    */

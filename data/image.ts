@@ -30,6 +30,8 @@ export class ImageError extends UserError {
   readonly reason: string;
 
   /**
+   * Says which image and why.
+   *
    * @param image The image's name.
    * @param reason Why it cannot be read, in a few words.
    */

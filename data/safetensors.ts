@@ -843,9 +843,10 @@ export class SafetensorsWriter implements AsyncDisposable {
           `${written + data.length} were given`,
       );
     }
-    this.#written.set(name, written + data.length);
+    const bytes = encode(name, data, spec.dtype);
     const offset = this.#offsets.get(name)! + written * ELEMENT_BYTES[spec.dtype]!;
-    await this.#file.write(encode(name, data, spec.dtype), { offset });
+    this.#written.set(name, written + data.length);
+    await this.#file.write(bytes, { offset });
   }
 
   /**
