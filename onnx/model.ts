@@ -583,10 +583,19 @@ function decodeModel(bytes: Uint8Array, name: string): ModelProto {
   return proto;
 }
 
-/** True when the first kilobyte has nothing but printable characters. */
+/** True when the first kilobyte is UTF-8 without control characters other than white space. */
 function isText(bytes: Uint8Array): boolean {
   const head = bytes.subarray(0, 1024);
-  return head.every((byte) => byte >= 0x20 && byte !== 0x7f || byte >= 0x09 && byte <= 0x0d);
+  if (head.some((byte) => byte === 0x7f || byte < 0x20 && (byte < 0x09 || byte > 0x0d))) {
+    return false;
+  }
+  try {
+    // Streaming forgives a character that the cut at a kilobyte split.
+    new TextDecoder("utf-8", { fatal: true }).decode(head, { stream: true });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Refuses graphs that no runtime could run, so that the rest can rely on names. */
