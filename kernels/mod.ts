@@ -13,5 +13,6 @@
  */
 
 export * from "./combine_rows/mod.ts";
+export * from "./matmul/mod.ts";
 export * from "./preprocess/mod.ts";
 export * from "./random/mod.ts";

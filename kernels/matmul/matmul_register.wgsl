@@ -1,0 +1,84 @@
+// Matrix product with a register tile per invocation and no workgroup memory.
+//
+//   c[s, i, j] = sum_k a[s, i, k] * b[s, j, k] + bias[j]
+//
+// Shapes: a: vec4<f32>[batches or 1, m, quads] and b: vec4<f32>[batches or 1, n, quads], both
+//   contiguous along k, k = 4 * quads (padded with zeros); c: f32[batches, m, n]; bias: f32[n],
+//   read when has_bias is 1. All row-major.
+// Bindings: a, b, bias, c. Without a bias any buffer may stand for it.
+// Dispatch: gridFor(tiles, 8), folded from x into y; tiles = batches * row tiles * column tiles.
+//   Neighbouring invocations own neighbouring tiles of a row, so few columns waste no lane.
+// Accumulates in f32, in the order of k: the tile's size does not change a bit of the result.
+//
+// Made for adapters that compute on the CPU, where a load costs as much as 11 to 25 fma whatever
+// memory it comes from, and a workgroup of 8 is one AVX vector: only fma per load counts. Rows and
+// columns beyond the matrix load what robust access gives and are not stored.
+
+const TM: u32 = 16u; // @spec rows of a tile
+const TN: u32 = 16u; // @spec columns of a tile
+
+struct Params {
+  m: u32,
+  n: u32,
+  quads: u32, // vec4 elements along k
+  row_tiles: u32,
+  column_tiles: u32,
+  tiles: u32,
+  a_batch: u32, // vec4 elements between batches, 0 when shared
+  b_batch: u32,
+  has_bias: u32,
+}
+
+@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> c: array<f32>;
+@group(1) @binding(0) var<uniform> params: Params;
+
+@compute @workgroup_size(8)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let tile = (wid.y * grid.x + wid.x) * 8u + lane;
+  if (tile >= params.tiles) {
+    return;
+  }
+  let column = tile % params.column_tiles * TN;
+  let row = tile / params.column_tiles % params.row_tiles * TM;
+  let batch = tile / (params.column_tiles * params.row_tiles);
+  let quads = params.quads;
+  let a_start = batch * params.a_batch + row * quads;
+  let b_start = batch * params.b_batch + column * quads;
+
+  var sum: array<f32, TM * TN>;
+  for (var q = 0u; q < quads; q++) {
+    var x: array<vec4<f32>, TM>;
+    for (var i = 0u; i < TM; i++) { // @unroll
+      x[i] = a[a_start + i * quads + q];
+    }
+    for (var j = 0u; j < TN; j++) { // @unroll
+      let y = b[b_start + j * quads + q];
+      for (var i = 0u; i < TM; i++) { // @unroll
+        // The four steps of one sum stand together: the sum stays in a register.
+        sum[i * TN + j] = fma(x[i].y, y.y, fma(x[i].x, y.x, sum[i * TN + j]));
+        sum[i * TN + j] = fma(x[i].w, y.w, fma(x[i].z, y.z, sum[i * TN + j]));
+      }
+    }
+  }
+
+  for (var j = 0u; j < TN; j++) { // @unroll
+    if (column + j < params.n) {
+      var shift = 0.0;
+      if (params.has_bias == 1u) {
+        shift = bias[column + j];
+      }
+      for (var i = 0u; i < TM; i++) { // @unroll
+        if (row + i < params.m) {
+          c[(batch * params.m + row + i) * params.n + column + j] = sum[i * TN + j] + shift;
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,385 @@
+/**
+ * Matrix products: all transposes, bias, and stacks of matrices.
+ *
+ * ```ts
+ * import { Host } from "@oodgpu/oodgpu/runtime";
+ * import { matmul } from "@oodgpu/oodgpu/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using host = new Host();
+ * const a = host.upload(new Float32Array([1, 2, 3, 4]), [2, 2]);
+ * const b = host.upload(new Float32Array([1, 0, 0, 2]), [2, 2]);
+ * const [c] = await host.read(matmul(host, { a, b }));
+ * assertEquals([...c!], [1, 4, 3, 8]);
+ * ```
+ *
+ * @module
+ */
+
+import {
+  type Context,
+  type GpuContext,
+  gridFor,
+  isGpu,
+  type Kernel,
+  ShapeError,
+  type Tensor,
+} from "../../runtime/mod.ts";
+import { hostFloats, requireDType, requireVector } from "../_arguments.ts";
+import { packed, quadsOf } from "../_pack.ts";
+import {
+  BLOCK_TILES,
+  blockColumns,
+  blockRows,
+  type BlockTile,
+  blockTile,
+  type ProductOptions,
+  productVariant,
+  REGISTER_LANES,
+  registerTile,
+} from "../_products.ts";
+import { unrolled } from "../_unroll.ts";
+import { matmulReference, type ProductSize } from "./reference.ts";
+import naiveSource from "./matmul_naive.wgsl" with { type: "text" };
+import registerSource from "./matmul_register.wgsl" with { type: "text" };
+import tiledSource from "./matmul_tiled.wgsl" with { type: "text" };
+
+export {
+  type BlockName,
+  PRODUCT_VARIANTS,
+  type ProductOptions,
+  type ProductVariant,
+  productVariant,
+} from "../_products.ts";
+
+const NAIVE: Kernel = {
+  name: "matmul_naive",
+  wgsl: naiveSource,
+  bindings: ["read", "read", "read", "read_write"],
+  params: {
+    batches: "u32",
+    m: "u32",
+    n: "u32",
+    k: "u32",
+    a_batch: "u32",
+    a_row: "u32",
+    a_k: "u32",
+    b_batch: "u32",
+    b_column: "u32",
+    b_k: "u32",
+    has_bias: "u32",
+  },
+};
+
+const TILE_PARAMS = {
+  m: "u32",
+  n: "u32",
+  quads: "u32",
+  row_tiles: "u32",
+  column_tiles: "u32",
+  tiles: "u32",
+  a_batch: "u32",
+  b_batch: "u32",
+  has_bias: "u32",
+} as const;
+
+const registerKernel = unrolled({
+  name: "matmul_register",
+  wgsl: registerSource,
+  bindings: ["read", "read", "read", "read_write"],
+  params: TILE_PARAMS,
+});
+
+const tiledKernel = unrolled({
+  name: "matmul_tiled",
+  wgsl: tiledSource,
+  bindings: ["read", "read", "read", "read_write"],
+  params: TILE_PARAMS,
+});
+
+/** What {@linkcode matmul} multiplies. */
+export interface MatmulInputs {
+  /** f32 [M, K] or [B, M, K]; [K, M] or [B, K, M] with `transposeA`. */
+  readonly a: Tensor;
+  /** f32 [K, N] or [B, K, N]; [N, K] or [B, N, K] with `transposeB`. */
+  readonly b: Tensor;
+  /** f32 [N], added to every row. */
+  readonly bias?: Tensor;
+}
+
+/** Options of {@linkcode matmul}. */
+export interface MatmulOptions extends ProductOptions {
+  /** `a` holds its transpose. */
+  readonly transposeA?: boolean;
+  /** `b` holds its transpose. */
+  readonly transposeB?: boolean;
+}
+
+/** Lengths of a matrix product, for {@linkcode matmulFlops} and {@linkcode matmulBytes}. */
+export interface MatmulShape {
+  /** Number of products, 1 by default. */
+  readonly batches?: number;
+  /** Rows. */
+  readonly m: number;
+  /** Columns. */
+  readonly n: number;
+  /** Length of the axis that is summed over. */
+  readonly k: number;
+}
+
+/**
+ * Floating-point operations of a matrix product.
+ *
+ * @param shape Its lengths.
+ * @returns 2 B M N K.
+ *
+ * @example A small product
+ * ```ts
+ * import { matmulFlops } from "@oodgpu/oodgpu/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(matmulFlops({ m: 2, n: 3, k: 4 }), 48);
+ * ```
+ */
+export function matmulFlops(shape: MatmulShape): number {
+  return 2 * (shape.batches ?? 1) * shape.m * shape.n * shape.k;
+}
+
+/**
+ * Bytes that a matrix product must move at least: each operand read once, the result written once.
+ *
+ * @param shape Its lengths.
+ * @returns 4 B (M K + K N + M N).
+ *
+ * @example A small product
+ * ```ts
+ * import { matmulBytes } from "@oodgpu/oodgpu/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(matmulBytes({ m: 2, n: 3, k: 4 }), 104);
+ * ```
+ */
+export function matmulBytes(shape: MatmulShape): number {
+  const { batches = 1, m, n, k } = shape;
+  return 4 * batches * (m * k + k * n + m * n);
+}
+
+/**
+ * The product of two matrices, or of two stacks of matrices, plus a bias.
+ *
+ * A matrix beside a stack is shared by all products. Sums are taken in f32, in the order of k, by
+ * every variant; the result is the same for every tile size, and bit-equal from run to run. On the
+ * GPU an operand that is not contiguous along k, or whose K is no multiple of 4, is copied once.
+ *
+ * @param ctx Where to run.
+ * @param inputs The operands.
+ * @param options Transposes, and a forced variant.
+ * @returns f32 [M, N], or [B, M, N] when an operand is a stack.
+ * @throws {ShapeError} When the shapes do not fit.
+ * @throws {DTypeError} When an operand does not hold f32.
+ * @throws {RangeError} When a forced variant does not exist.
+ *
+ * @example A linear layer: features times transposed weights plus bias
+ * ```ts
+ * import { Host } from "@oodgpu/oodgpu/runtime";
+ * import { matmul } from "@oodgpu/oodgpu/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using host = new Host();
+ * const a = host.upload(new Float32Array([1, 2]), [1, 2]);
+ * const b = host.upload(new Float32Array([3, 4, 5, 6]), [2, 2]);
+ * const bias = host.upload(new Float32Array([10, 20]), [2]);
+ * const [logits] = await host.read(matmul(host, { a, b, bias }, { transposeB: true }));
+ * assertEquals([...logits!], [21, 37]);
+ * ```
+ */
+export function matmul(ctx: Context, inputs: MatmulInputs, options: MatmulOptions = {}): Tensor {
+  const plan = planOf(inputs, options);
+  return isGpu(ctx) ? onGpu(ctx, inputs, { ...options, plan }) : onHost(ctx, inputs, plan);
+}
+
+/** Lengths and strides of one call. */
+interface Plan extends ProductSize {
+  readonly shape: readonly number[];
+  readonly a: Strides;
+  readonly b: Strides;
+}
+
+interface Strides {
+  /** Matrices in the stack. */
+  readonly count: number;
+  /** Elements between matrices, 0 for a single one. */
+  readonly batch: number;
+  readonly outer: number;
+  readonly inner: number;
+}
+
+function planOf(inputs: MatmulInputs, options: MatmulOptions): Plan {
+  const { transposeA = false, transposeB = false } = options;
+  const a = stackOf(inputs.a, "a");
+  const b = stackOf(inputs.b, "b");
+  const [m, k] = transposeA ? [a.columns, a.rows] : [a.rows, a.columns];
+  const [n, kOfB] = transposeB ? [b.rows, b.columns] : [b.columns, b.rows];
+  const bothStacks = a.stacked && b.stacked;
+  if (k !== kOfB || (bothStacks && a.count !== b.count)) {
+    const [first, second] = transposeB ? ["N", `${k}`] : [`${k}`, "N"];
+    const stack = b.stacked ? [`${bothStacks ? a.count : "B"}`] : [];
+    throw new ShapeError("matmul", "b", {
+      expected: `[${[...stack, first, second].join(", ")}]`,
+      actual: inputs.b.shape,
+    });
+  }
+  if (inputs.bias !== undefined) {
+    requireVector(inputs.bias, { kernel: "matmul", name: "bias", length: n });
+  }
+  const stacked = a.stacked || b.stacked;
+  const batches = a.stacked ? a.count : b.count;
+  const strides = { a: stridesOf(a, transposeA), b: stridesOf(b, !transposeB) };
+  const plan = { batches, m, n, k, shape: stacked ? [batches, m, n] : [m, n], ...strides };
+  // A stack times one shared matrix is one taller product, unless the stack's rows are its columns.
+  if (!b.stacked && a.stacked && !transposeA) {
+    return { ...plan, batches: 1, m: batches * m, a: { ...plan.a, count: 1, batch: 0 } };
+  }
+  return plan;
+}
+
+interface Stack {
+  readonly stacked: boolean;
+  readonly count: number;
+  readonly rows: number;
+  readonly columns: number;
+}
+
+function stackOf(tensor: Tensor, name: string): Stack {
+  requireDType(tensor, "f32", { kernel: "matmul", name });
+  const { shape } = tensor;
+  if (shape.length !== 2 && shape.length !== 3) {
+    throw new ShapeError("matmul", name, {
+      expected: "[rows, columns] or [batches, rows, columns]",
+      actual: shape,
+    });
+  }
+  const stacked = shape.length === 3;
+  const [count, rows, columns] = stacked ? shape : [1, ...shape];
+  return { stacked, count: count!, rows: rows!, columns: columns! };
+}
+
+/** `flipped` when the axis that is summed over comes first. */
+function stridesOf(stack: Stack, flipped: boolean): Strides {
+  return {
+    count: stack.count,
+    batch: stack.stacked ? stack.rows * stack.columns : 0,
+    outer: flipped ? 1 : stack.columns,
+    inner: flipped ? stack.columns : 1,
+  };
+}
+
+function onHost(ctx: Context, inputs: MatmulInputs, plan: Plan): Tensor {
+  const { a, b, bias } = inputs;
+  const c = matmulReference({
+    a: { data: hostFloats(a), ...plan.a },
+    b: { data: hostFloats(b), ...plan.b },
+    ...(bias === undefined ? {} : { bias: hostFloats(bias) }),
+  }, plan);
+  return ctx.upload(c, plan.shape, { label: "matmul" });
+}
+
+function onGpu(
+  ctx: GpuContext,
+  inputs: MatmulInputs,
+  options: MatmulOptions & { readonly plan: Plan },
+): Tensor {
+  const { plan } = options;
+  const { batches, m, n } = plan;
+  const variant = productVariant(ctx, "matmul", options);
+  const c = ctx.empty(plan.shape, "f32", { label: "matmul" });
+  if (c.size === 0) return c;
+  if (variant === "naive") {
+    runNaive(ctx, inputs, { c, plan });
+    return c;
+  }
+  const { transposeA = false, transposeB = false } = options;
+  const { k } = plan;
+  using scope = ctx.scope();
+  const quads = quadsOf(k);
+  const a = packed(scope, inputs.a, { batches: plan.a.count, rows: m, k, transposed: transposeA });
+  const b = packed(scope, inputs.b, { batches: plan.b.count, rows: n, k, transposed: !transposeB });
+  const size = { rows: m, columns: n, batches };
+  const tile = variant === "register" ? registerPlan(size) : tiledPlan(
+    size,
+    options.block === undefined
+      ? blockTile(size, ctx.gpu.device.limits)
+      : BLOCK_TILES[options.block],
+  );
+  const tiles = batches * tile.rowTiles * tile.columnTiles;
+  ctx.dispatch(tile.kernel, {
+    buffers: [a, b, inputs.bias ?? a, c],
+    params: {
+      m,
+      n,
+      quads,
+      row_tiles: tile.rowTiles,
+      column_tiles: tile.columnTiles,
+      tiles,
+      a_batch: plan.a.batch === 0 ? 0 : m * quads,
+      b_batch: plan.b.batch === 0 ? 0 : n * quads,
+      has_bias: inputs.bias === undefined ? 0 : 1,
+    },
+    workgroups: gridFor(tiles, tile.perWorkgroup),
+  });
+  return c;
+}
+
+interface TilePlan {
+  readonly kernel: Kernel;
+  readonly rowTiles: number;
+  readonly columnTiles: number;
+  readonly perWorkgroup: number;
+}
+
+function registerPlan(
+  size: { rows: number; columns: number; batches: number },
+): TilePlan {
+  const tile = registerTile(size);
+  return {
+    kernel: registerKernel({ TM: tile.rows, TN: tile.columns }),
+    rowTiles: Math.ceil(size.rows / tile.rows),
+    columnTiles: Math.ceil(size.columns / tile.columns),
+    perWorkgroup: REGISTER_LANES,
+  };
+}
+
+function tiledPlan(size: { rows: number; columns: number }, tile: BlockTile): TilePlan {
+  return {
+    kernel: tiledKernel({ ...tile }),
+    rowTiles: Math.ceil(size.rows / blockRows(tile)),
+    columnTiles: Math.ceil(size.columns / blockColumns(tile)),
+    perWorkgroup: 1,
+  };
+}
+
+function runNaive(
+  ctx: GpuContext,
+  inputs: MatmulInputs,
+  target: { readonly c: Tensor; readonly plan: Plan },
+): void {
+  const { c, plan } = target;
+  const { batches, m, n, k } = plan;
+  ctx.dispatch(NAIVE, {
+    buffers: [inputs.a, inputs.b, inputs.bias ?? inputs.a, c],
+    params: {
+      batches,
+      m,
+      n,
+      k,
+      a_batch: plan.a.batch,
+      a_row: plan.a.outer,
+      a_k: plan.a.inner,
+      b_batch: plan.b.batch,
+      b_column: plan.b.outer,
+      b_k: plan.b.inner,
+      has_bias: inputs.bias === undefined ? 0 : 1,
+    },
+    workgroups: gridFor(batches * m * n, 64),
+  });
+}

@@ -1,0 +1,58 @@
+/**
+ * The matrix product in plain loops with float64 sums.
+ *
+ * @module
+ */
+
+/** A matrix, or a stack of them, by strides in elements. */
+export interface StridedMatrix {
+  /** The elements. */
+  readonly data: Float32Array<ArrayBuffer>;
+  /** Elements between matrices; 0 for one that all products share. */
+  readonly batch: number;
+  /** Elements between rows of `a`, or between columns of `b`. */
+  readonly outer: number;
+  /** Elements between neighbours along the axis that is summed over. */
+  readonly inner: number;
+}
+
+/** Lengths of a product. */
+export interface ProductSize {
+  /** Number of products. */
+  readonly batches: number;
+  /** Rows. */
+  readonly m: number;
+  /** Columns. */
+  readonly n: number;
+  /** Length of the axis that is summed over. */
+  readonly k: number;
+}
+
+/**
+ * c[s, i, j] = sum over k of a(s, i, k) b(s, k, j), plus bias[j].
+ *
+ * @param inputs The operands.
+ * @param size The lengths.
+ * @returns The product, [batches, m, n].
+ */
+export function matmulReference(
+  inputs: { a: StridedMatrix; b: StridedMatrix; bias?: Float32Array<ArrayBuffer> },
+  size: ProductSize,
+): Float32Array<ArrayBuffer> {
+  const { a, b, bias } = inputs;
+  const { batches, m, n, k } = size;
+  const c = new Float32Array(batches * m * n);
+  const row = new Float64Array(n);
+  for (let s = 0; s < batches; s++) {
+    for (let i = 0; i < m; i++) {
+      row.fill(0);
+      for (let l = 0; l < k; l++) {
+        const value = a.data[s * a.batch + i * a.outer + l * a.inner]!;
+        const start = s * b.batch + l * b.inner;
+        for (let j = 0; j < n; j++) row[j] = row[j]! + value * b.data[start + j * b.outer]!;
+      }
+      for (let j = 0; j < n; j++) c[(s * m + i) * n + j] = row[j]! + (bias?.[j] ?? 0);
+    }
+  }
+  return c;
+}

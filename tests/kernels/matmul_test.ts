@@ -1,0 +1,178 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  type BlockName,
+  matmul,
+  matmulBytes,
+  matmulFlops,
+  PRODUCT_VARIANTS,
+  type ProductVariant,
+} from "../../kernels/matmul/mod.ts";
+import { Rng } from "../../kernels/random/rng.ts";
+import {
+  type Context,
+  DTypeError,
+  type GpuContext,
+  ShapeError,
+  type Tensor,
+} from "../../runtime/mod.ts";
+import { gpuTest, openTestGpu } from "../_support/gpu.ts";
+import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
+
+const SEED = 11;
+
+function numbers(shape: readonly number[], seed = SEED): Float32Array<ArrayBuffer> {
+  const rng = new Rng(seed);
+  const size = shape.reduce((product, length) => product * length, 1);
+  return Float32Array.from({ length: size }, () => 2 * rng.uniform() - 1);
+}
+
+interface Case {
+  readonly a: readonly number[];
+  readonly b: readonly number[];
+  readonly transposeA?: boolean;
+  readonly transposeB?: boolean;
+  readonly bias?: number;
+}
+
+function run(ctx: Context, shapes: Case, variant?: ProductVariant, block?: BlockName): Tensor {
+  const { a, b, bias, ...transposes } = shapes;
+  return matmul(ctx, {
+    a: ctx.upload(numbers(a, SEED), a),
+    b: ctx.upload(numbers(b, SEED + 1), b),
+    ...(bias === undefined ? {} : { bias: ctx.upload(numbers([bias], SEED + 2), [bias]) }),
+  }, {
+    ...transposes,
+    ...(variant === undefined ? {} : { variant }),
+    ...(block === undefined ? {} : { block }),
+  });
+}
+
+async function agree(
+  contexts: { gpu: GpuContext; host: Context },
+  cases: readonly Case[],
+): Promise<void> {
+  for (const shapes of cases) {
+    const expected = run(contexts.host, shapes);
+    const results = PRODUCT_VARIANTS.map((variant) => run(contexts.gpu, shapes, variant));
+    const actual = await contexts.gpu.read(...results);
+    actual.forEach((values, i) => {
+      const label = `${PRODUCT_VARIANTS[i]} ${JSON.stringify(shapes)} seed ${SEED}`;
+      assertEquals(results[i]!.shape, expected.shape, label);
+      assertClose(values, expected.data, TOLERANCE.kernel, label);
+    });
+  }
+}
+
+gpuTest(
+  "matmul() agrees with its reference for odd, prime and tile-sized shapes",
+  async (contexts) => {
+    await agree(contexts, [
+      { a: [1, 1], b: [1, 1] },
+      { a: [1, 7], b: [7, 1] },
+      { a: [2, 3], b: [3, 5] },
+      { a: [17, 5], b: [5, 31] },
+      { a: [97, 101], b: [101, 103] },
+      { a: [15, 16], b: [16, 17] },
+      { a: [31, 33], b: [33, 1] },
+      { a: [1, 64], b: [64, 129] },
+      { a: [128, 64], b: [64, 128] },
+      { a: [129, 12], b: [12, 130] },
+      { a: [300, 20], b: [20, 10] },
+      { a: [11, 20], b: [20, 300] },
+    ]);
+  },
+);
+
+gpuTest("matmul() takes either operand transposed", async (contexts) => {
+  await agree(contexts, [
+    { a: [19, 45], b: [23, 45], transposeB: true },
+    { a: [45, 19], b: [45, 23], transposeA: true },
+    { a: [45, 19], b: [23, 45], transposeA: true, transposeB: true },
+    { a: [40, 64], b: [72, 64], transposeB: true },
+    { a: [64, 40], b: [64, 72], transposeA: true },
+    { a: [64, 40], b: [72, 64], transposeA: true, transposeB: true },
+  ]);
+});
+
+gpuTest("matmul() adds a bias to every row", async (contexts) => {
+  await agree(contexts, [
+    { a: [33, 18], b: [18, 21], bias: 21 },
+    { a: [70, 32], b: [65, 32], transposeB: true, bias: 65 },
+  ]);
+});
+
+gpuTest("matmul() multiplies stacks, and shares a single matrix", async (contexts) => {
+  await agree(contexts, [
+    { a: [3, 18, 21], b: [3, 21, 19] },
+    { a: [2, 18, 24], b: [2, 40, 24], transposeB: true, bias: 40 },
+    { a: [3, 18, 21], b: [21, 19], bias: 19 },
+    { a: [18, 21], b: [3, 21, 19] },
+    { a: [3, 21, 18], b: [21, 19], transposeA: true },
+    { a: [5, 1, 4], b: [5, 4, 1] },
+  ]);
+});
+
+gpuTest("matmul() of an empty sum is the bias, and of no rows nothing", async (contexts) => {
+  await agree(contexts, [
+    { a: [3, 0], b: [0, 5] },
+    { a: [3, 0], b: [0, 5], bias: 5 },
+    { a: [0, 4], b: [4, 5] },
+    { a: [3, 4], b: [4, 0] },
+    { a: [0, 2, 3], b: [0, 3, 4] },
+  ]);
+});
+
+gpuTest("matmul() keeps its accuracy over a long sum", async (contexts) => {
+  await agree(contexts, [{ a: [18, 4099], b: [20, 4099], transposeB: true }]);
+});
+
+gpuTest("matmul() covers more workgroups than one axis of the grid has", async ({ gpu }) => {
+  const rows = 65_536 * 64 + 3;
+  const a = gpu.upload(Float32Array.from({ length: rows }, (_, i) => i % 1000), [rows, 1]);
+  const b = gpu.upload(new Float32Array([2]), [1, 1]);
+  const [actual] = await gpu.read(matmul(gpu, { a, b }, { variant: "naive" }));
+  for (const i of [0, 1, 65_535 * 64, rows - 1]) assertEquals(actual![i], 2 * (i % 1000));
+});
+
+gpuTest(
+  "matmul() gives the same bits every time, and register and naive agree to the bit",
+  async ({ gpu }) => {
+    const shapes: Case = { a: [45, 77], b: [77, 61], bias: 61 };
+    for (const variant of PRODUCT_VARIANTS) {
+      const [first, second] = await gpu.read(run(gpu, shapes, variant), run(gpu, shapes, variant));
+      assertEquals(first, second);
+    }
+  },
+);
+
+Deno.test("matmul() runs the variant that Gpu.open() was told", async () => {
+  using gpu = await openTestGpu({ variants: { matmul: "fastest" } });
+  using scope = gpu.scope();
+  assertThrows(() => run(scope, { a: [2, 2], b: [2, 2] }), RangeError, "fastest");
+});
+
+gpuTest("matmul() refuses operands that do not fit", ({ gpu, host }) => {
+  for (const ctx of [gpu, host]) {
+    assertThrows(
+      () => run(ctx, { a: [2, 3], b: [4, 5] }),
+      ShapeError,
+      '"b" must have shape [3, N]',
+    );
+    assertThrows(
+      () => run(ctx, { a: [2, 3], b: [5, 4], transposeB: true }),
+      ShapeError,
+      "[N, 3]",
+    );
+    assertThrows(() => run(ctx, { a: [2, 2, 3], b: [3, 3, 4] }), ShapeError, "[2, 3, N]");
+    assertThrows(() => run(ctx, { a: [6], b: [6, 1] }), ShapeError, '"a"');
+    assertThrows(() => run(ctx, { a: [2, 3], b: [3, 4], bias: 3 }), ShapeError, '"bias"');
+    const whole = ctx.upload(new Int32Array(4), [2, 2]);
+    const b = ctx.upload(new Float32Array(4), [2, 2]);
+    assertThrows(() => matmul(ctx, { a: whole, b }), DTypeError, '"a" must hold f32');
+  }
+});
+
+Deno.test("matmulFlops() and matmulBytes() count every product of a stack", () => {
+  assertEquals(matmulFlops({ batches: 3, m: 2, n: 5, k: 7 }), 3 * 2 * 2 * 5 * 7);
+  assertEquals(matmulBytes({ batches: 3, m: 2, n: 5, k: 7 }), 12 * (14 + 35 + 10));
+});
