@@ -22,6 +22,15 @@ export interface ImageItem {
 export interface LoadedItem {
   readonly image?: RgbImage;
   readonly pixels?: Float32Array<ArrayBuffer>;
+  readonly seconds: LoadSeconds;
+}
+
+/** How long an item took, on whichever thread. */
+export interface LoadSeconds {
+  /** Reading and decoding. */
+  readonly decode: number;
+  /** Making the model's input; 0 when that was not asked for. */
+  readonly preprocess: number;
 }
 
 async function bytesOf(item: ImageItem): Promise<Uint8Array<ArrayBuffer>> {
@@ -36,11 +45,14 @@ async function bytesOf(item: ImageItem): Promise<Uint8Array<ArrayBuffer>> {
 
 /** Reads, decodes and, if asked, preprocesses an item; fails with an `ImageError`. */
 export async function loadItem(item: ImageItem, preprocess?: PreprocessSpec): Promise<LoadedItem> {
+  const begin = performance.now();
   const image = item.image ?? await decodeImage(await bytesOf(item), { name: item.name });
-  if (preprocess === undefined) return { image };
+  const decoded = performance.now();
+  const decode = (decoded - begin) / 1000;
+  if (preprocess === undefined) return { image, seconds: { decode, preprocess: 0 } };
   try {
     const pixels = preprocessReference(image, preprocess);
-    return { pixels };
+    return { pixels, seconds: { decode, preprocess: (performance.now() - decoded) / 1000 } };
   } catch (error) {
     throw new ImageError(item.name, error instanceof Error ? error.message : String(error));
   }

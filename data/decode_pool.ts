@@ -5,10 +5,10 @@
  */
 
 import type { PreprocessSpec, RgbImage } from "../kernels/preprocess/spec.ts";
-import { type ImageItem, type LoadedItem, loadItem } from "./_load_item.ts";
+import { type ImageItem, type LoadedItem, loadItem, type LoadSeconds } from "./_load_item.ts";
 import { ImageError } from "./image.ts";
 
-export type { ImageItem, PreprocessSpec };
+export type { ImageItem, LoadSeconds, PreprocessSpec };
 
 /** How a pool is made. */
 export interface DecodePoolOptions {
@@ -31,6 +31,8 @@ export interface DecodeSuccess {
   readonly image: RgbImage | undefined;
   /** The model's input, f32 [3, H, W], when preprocessing was asked for. */
   readonly pixels: Float32Array<ArrayBuffer> | undefined;
+  /** How long it took its worker. */
+  readonly seconds: LoadSeconds;
   /** Undefined. */
   readonly error: undefined;
 }
@@ -67,7 +69,7 @@ interface Member {
 }
 
 // Enough that a worker does not wait for the main thread between two small images.
-const JOBS_A_WORKER = 3;
+const MIN_JOBS_A_WORKER = 3;
 
 function success(job: Job, loaded: LoadedItem): DecodeResult {
   return {
@@ -75,6 +77,7 @@ function success(job: Job, loaded: LoadedItem): DecodeResult {
     name: job.item.name,
     image: loaded.image,
     pixels: loaded.pixels,
+    seconds: loaded.seconds,
     error: undefined,
   };
 }
@@ -217,7 +220,10 @@ export class DecodePool implements Disposable {
       for (const job of this.#waiting.splice(0)) this.#runInline(job);
       return;
     }
-    for (let depth = 0; depth < JOBS_A_WORKER; depth++) {
+    // All that may be under way is handed out at once: a model that runs in WebAssembly blocks the
+    // calling thread for seconds, and the workers should not run dry meanwhile.
+    const jobs = Math.max(MIN_JOBS_A_WORKER, Math.ceil(this.#lookAhead / this.#wanted));
+    for (let depth = 0; depth < jobs; depth++) {
       for (const member of this.#members) {
         if (member.jobs.length > depth) continue;
         const job = this.#waiting.shift();
