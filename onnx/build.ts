@@ -80,6 +80,8 @@ export class GraphBuilder {
   #names: Set<string> = new Set();
 
   /**
+   * Begins an empty graph.
+   *
    * @param options `opset`: 17 by default; a graph to be joined to a model needs the model's.
    * `name`: the graph's name.
    * @throws {RangeError} When the operator set is outside 7 to 26.

@@ -40,7 +40,7 @@ export interface ImageInput {
 }
 
 /** The linear classifier: logits are `weight` times features plus `bias`. */
-export interface Head {
+export interface ClassifierHead {
   /** `gemm`, `matmul` (with or without an Add), or `conv` for a 1x1 convolution. */
   readonly kind: "gemm" | "matmul" | "conv" | "sidecar";
   /** Label of the node that multiplies; empty when the sidecar names the parameters. */
@@ -60,20 +60,20 @@ export interface Head {
 }
 
 /** How a value of the graph becomes [N, C]. */
-export type Via = "value" | "flatten" | "pool";
+export type SourceVia = "value" | "flatten" | "pool";
 
 /** A value that extraction reads. */
-export interface Source {
+export interface ValueSource {
   /** The value's name in the graph. */
   readonly value: string;
   /** What is done to it: nothing, flattening to rows, or global average pooling and flattening. */
-  readonly via: Via;
+  readonly via: SourceVia;
   /** Its shape after that, as far as it is known. */
   readonly shape?: readonly Dimension[];
 }
 
 /** The last feature map before global pooling. */
-export interface FeatureMap extends Source {
+export interface FeatureMap extends ValueSource {
   /** True when it cannot be negative: it comes out of a ReLU or its like. */
   readonly afterRelu: boolean;
   /** True when the mean over H and W is exactly the penultimate features. */
@@ -81,7 +81,7 @@ export interface FeatureMap extends Source {
 }
 
 /** Where a block of the network ends. */
-export interface Block {
+export interface NetworkBlock {
   /** The value's name. */
   readonly value: string;
   /** Its shape, [N, C, H, W]. */
@@ -91,10 +91,10 @@ export interface Block {
 }
 
 /** What was looked for in the graph. */
-export type Part = "image" | "logits" | "head" | "features" | "featureMap";
+export type InspectionPart = "image" | "logits" | "head" | "features" | "featureMap";
 
 /** What preprocessing a model wants. */
-export interface Preprocessing {
+export interface ModelPreprocessing {
   /** The description. */
   readonly spec: PreprocessSpec;
   /** True when nothing says so and it is the usual one for the input's size. */
@@ -114,29 +114,29 @@ export interface Inspection {
   /** The input that takes images. */
   readonly image?: ImageInput;
   /** What is done to an image before the model sees it. */
-  readonly preprocessing?: Preprocessing;
+  readonly preprocessing?: ModelPreprocessing;
   /** Class scores before softmax, [N, K]. */
-  readonly logits?: Source;
+  readonly logits?: ValueSource;
   /** Number of classes, K. */
   readonly classes?: number;
   /** The linear classifier. */
-  readonly head?: Head;
+  readonly head?: ClassifierHead;
   /** Penultimate features, [N, C]. */
-  readonly features?: Source;
+  readonly features?: ValueSource;
   /** The last feature map, [N, C, H, W]. */
   readonly featureMap?: FeatureMap;
   /** Ends of blocks that make maps, in the order of the graph. */
-  readonly blocks: readonly Block[];
+  readonly blocks: readonly NetworkBlock[];
   /** Token features, [N, T, D], when the sidecar names them. */
-  readonly tokens?: Source;
+  readonly tokens?: ValueSource;
   /** Tag scores, [N, M], when the sidecar names them. */
-  readonly tagLogits?: Source;
+  readonly tagLogits?: ValueSource;
   /** Attention, [N, M, T], when the sidecar names it. */
-  readonly attention?: Source;
+  readonly attention?: ValueSource;
   /** Names of the classes, when the sidecar lists them. */
   readonly labels?: readonly string[];
   /** For everything that was not found: why, in one sentence, and what the sidecar could say. */
-  readonly reasons: Readonly<Partial<Record<Part, string>>>;
+  readonly reasons: Readonly<Partial<Record<InspectionPart, string>>>;
 }
 
 /**
@@ -186,7 +186,7 @@ export function inspect(model: OnnxModel, options: { sidecar?: Sidecar } = {}): 
  */
 export function headWeights(
   model: OnnxModel,
-  head: Head,
+  head: ClassifierHead,
 ): { weight: Float32Array<ArrayBuffer>; bias: Float32Array<ArrayBuffer> } {
   const { classes, channels, factors } = head;
   const stored = constantOf(model.graph, head.weight);
@@ -350,7 +350,7 @@ export function guessPreprocessing(image: ImageInput): PreprocessSpec | undefine
   };
 }
 
-function sourceOf(inspection: Inspection, key: keyof SidecarOutputs): Source | undefined {
+function sourceOf(inspection: Inspection, key: keyof SidecarOutputs): ValueSource | undefined {
   switch (key) {
     case "feature_map":
       return inspection.featureMap;
@@ -397,10 +397,10 @@ const HINT = {
 
 /** What lies at an output of the graph. */
 interface Classifier {
-  logits: Source;
-  head?: Head;
+  logits: ValueSource;
+  head?: ClassifierHead;
   headReason?: string;
-  features?: Source;
+  features?: ValueSource;
 }
 
 class Inspector {
@@ -408,7 +408,7 @@ class Inspector {
   #graph: OnnxGraph;
   #sidecar: Sidecar;
   #shapes: Map<string, ValueInfo>;
-  #reasons: Partial<Record<Part, string>> = {};
+  #reasons: Partial<Record<InspectionPart, string>> = {};
 
   constructor(model: OnnxModel, sidecar: Sidecar) {
     this.#model = model;
@@ -472,13 +472,13 @@ class Inspector {
     return value === undefined ? undefined : constantOf(this.#graph, value);
   }
 
-  #asIs(value: string): Source {
+  #asIs(value: string): ValueSource {
     const shape = this.#shape(value);
     return { value, via: "value", ...(shape && { shape }) };
   }
 
   /** A value as rows: flattened unless it is known to be a matrix. */
-  #asRows(value: string): Source {
+  #asRows(value: string): ValueSource {
     const shape = this.#shape(value);
     if (shape === undefined || shape.length === 2) return this.#asIs(value);
     return { value, via: "flatten", shape: [shape[0] ?? "?", product(shape.slice(1))] };
@@ -643,7 +643,7 @@ class Inspector {
       return { headReason: `the weight of Gemm "${node.label}" is no constant; ${HINT.head}` };
     }
     const transposed = node.int("transB", 0) === 0;
-    const head: Head = {
+    const head: ClassifierHead = {
       kind: "gemm",
       node: node.label,
       weight: weight!,
@@ -670,7 +670,7 @@ class Inspector {
           HINT.head,
       };
     }
-    const head: Head = {
+    const head: ClassifierHead = {
       kind: "matmul",
       node: node.label,
       weight: weight!,
@@ -691,7 +691,7 @@ class Inspector {
     const pointwise = dims?.length === 4 && dims[2] === 1 && dims[3] === 1 &&
       node.int("group", 1) === 1 && (node.ints("strides") ?? []).every((step) => step === 1) &&
       (node.ints("pads") ?? []).every((pad) => pad === 0);
-    const pooled: Source = {
+    const pooled: ValueSource = {
       value: x!,
       via: "pool",
       ...(shape && { shape: [shape[0] ?? "?", shape[1] ?? "?"] }),
@@ -711,7 +711,7 @@ class Inspector {
           `pools them; ${HINT.head}`,
       };
     }
-    const head: Head = {
+    const head: ClassifierHead = {
       kind: "conv",
       node: node.label,
       weight: weight!,
@@ -756,8 +756,8 @@ class Inspector {
 
   #sidecarHead(
     found: Partial<Classifier> | undefined,
-    features: Source | undefined,
-  ): Head | undefined {
+    features: ValueSource | undefined,
+  ): ClassifierHead | undefined {
     const wanted = this.#sidecar.head;
     if (wanted === undefined) return found?.head;
     if (wanted === "none") {
@@ -780,7 +780,7 @@ class Inspector {
     // A matrix says which side is which by the width of the features or the number of classes.
     const transposed = dims[0] !== dims[1] &&
       (width !== undefined ? dims[0] === width : classes === dims[1]);
-    const head: Head = {
+    const head: ClassifierHead = {
       kind: "sidecar",
       node: "",
       ...wanted,
@@ -845,7 +845,7 @@ class Inspector {
     return axes === undefined ? undefined : toNumbers(axes);
   }
 
-  #findMap(features: Source | undefined): FeatureMap | undefined {
+  #findMap(features: ValueSource | undefined): FeatureMap | undefined {
     const named = this.#sidecar.outputs?.feature_map;
     if (named !== undefined) {
       const shape = this.#shape(named);
@@ -877,7 +877,7 @@ class Inspector {
   }
 
   /** Walks back from the features to the value that was pooled. */
-  #walkToMap(features: Source): { value?: string; exact: boolean; reason?: string } {
+  #walkToMap(features: ValueSource): { value?: string; exact: boolean; reason?: string } {
     if (features.via === "pool") return { value: features.value, exact: true };
     let value = features.value;
     let exact = true;
@@ -936,9 +936,9 @@ class Inspector {
     return data.length > 0 && data.every((input) => this.#nonNegative(input, depth + 1));
   }
 
-  #findBlocks(): Block[] {
-    const blocks: Block[] = [];
-    const add = (value: string, kind: Block["kind"]) => {
+  #findBlocks(): NetworkBlock[] {
+    const blocks: NetworkBlock[] = [];
+    const add = (value: string, kind: NetworkBlock["kind"]) => {
       const shape = this.#shape(value);
       const isMap = shape?.length === 4 && !(shape[2] === 1 && shape[3] === 1);
       if (isMap) blocks.push({ value, shape, kind });

@@ -21,7 +21,24 @@ export * from "./build.ts";
 export * from "./edit.ts";
 export * from "./inspect.ts";
 export * from "./model.ts";
-export * from "./proto/mod.ts";
+export type {
+  AttributeProto,
+  DimensionProto,
+  ElementType,
+  GraphProto,
+  Message,
+  ModelProto,
+  NodeProto,
+  OperatorSetIdProto,
+  SparseTensorProto,
+  StringStringEntryProto,
+  TensorProto,
+  TensorShapeProto,
+  TensorTypeProto,
+  TypeProto,
+  UnknownField,
+  ValueInfoProto,
+} from "./proto/mod.ts";
 export * from "./session.ts";
 export * from "./shapes.ts";
 export * from "./sidecar.ts";

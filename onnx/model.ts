@@ -148,6 +148,8 @@ export class OnnxModel {
   readonly graph: OnnxGraph;
 
   /**
+   * Looks at a file's content.
+   *
    * @param proto The file's content, with a graph.
    * @param options `name`: what errors call the model.
    */
@@ -201,6 +203,8 @@ export class OnnxNode {
   #attributes: ReadonlyMap<string, AttributeProto>;
 
   /**
+   * Looks at a node.
+   *
    * @param proto The node as the file has it.
    * @param index Its place in the file.
    */
@@ -332,7 +336,11 @@ export class OnnxGraph {
   #constants: Map<string, OnnxTensor | undefined> = new Map();
   #sorted: readonly OnnxNode[] | undefined;
 
-  /** @param proto The graph as the file has it. */
+  /**
+   * Indexes a graph.
+   *
+   * @param proto The graph as the file has it.
+   */
   constructor(proto: GraphProto) {
     this.proto = proto;
     this.nodes = proto.node.map((node, index) => new OnnxNode(node, index));

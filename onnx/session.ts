@@ -147,7 +147,11 @@ export class OnnxSession implements AsyncDisposable {
   /** Disposed outputs whose buffers recorded work may still read until the next submit. */
   #retired: Ort.Tensor[] = [];
 
-  /** @param parts What the session is made of. */
+  /**
+   * Puts a session together; {@linkcode openSession} does it for you.
+   *
+   * @param parts What the session is made of.
+   */
   constructor(parts: SessionParts) {
     this.#ort = parts.ort;
     this.#session = parts.session;

@@ -55,7 +55,7 @@ export interface TensorShapeProto extends Message {
 
 /** The type of a tensor. */
 export interface TensorTypeProto extends Message {
-  /** An element type, see {@linkcode ELEMENT_TYPES}. */
+  /** An element type, see `ELEMENT_TYPES`. */
   elemType?: number;
   /** The shape; absent when not even the rank is known. */
   shape?: TensorShapeProto;
@@ -81,7 +81,7 @@ export interface ValueInfoProto extends Message {
 export interface TensorProto extends Message {
   /** The shape. */
   dims: number[];
-  /** An element type, see {@linkcode ELEMENT_TYPES}. */
+  /** An element type, see `ELEMENT_TYPES`. */
   dataType?: number;
   /** Elements as packed float32 (float32 and complex64). */
   floatData?: Uint8Array;
@@ -135,7 +135,7 @@ export interface AttributeProto extends Message {
   strings: Uint8Array[];
   /** Text for people. */
   docString?: string;
-  /** Which of the fields holds the value, see {@linkcode ATTRIBUTE_TYPES}. */
+  /** Which of the fields holds the value, see `ATTRIBUTE_TYPES`. */
   type?: number;
 }
 

@@ -1,17 +1,15 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
-  create,
   GraphBuilder,
   makeTensor,
   type OnnxModel,
   parseModel,
   readModel,
   readTensor,
-  STRING_STRING_ENTRY,
-  type StringStringEntryProto,
   withGraph,
   writeModel,
 } from "../../onnx/mod.ts";
+import { create, STRING_STRING_ENTRY, type StringStringEntryProto } from "../../onnx/proto/mod.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { resnetLike, waves } from "./_models.ts";
 
