@@ -19,6 +19,7 @@
 export * from "./atomic_write.ts";
 export * from "./decode.ts";
 export * from "./decode_pool.ts";
+export * from "./encode.ts";
 export * from "./feature_set.ts";
 export * from "./half.ts";
 export * from "./image.ts";
