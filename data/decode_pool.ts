@@ -241,10 +241,14 @@ export class DecodePool implements Disposable {
 
   #receive(
     member: Member,
-    message: { ready?: boolean; loaded?: LoadedItem; reason?: string },
+    message: { ready?: boolean; loaded?: LoadedItem; reason?: string; fault?: string },
   ): void {
     if (message.ready === true) {
       member.ready = true;
+      return;
+    }
+    if (message.fault !== undefined) {
+      this.#lose(member, message.fault);
       return;
     }
     const job = member.jobs.shift();
