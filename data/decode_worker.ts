@@ -3,7 +3,8 @@
  * back pixels without copying them.
  *
  * Messages in: `{ id, item, preprocess? }`. Messages out: `{ ready: true }` once, then for each
- * message in, in order, `{ id, loaded }` or `{ id, reason }`.
+ * message in, in order, `{ id, loaded }`, `{ id, reason }` for an image that cannot be read, or
+ * `{ id, fault }` when the worker should be replaced.
  *
  * @module
  */
@@ -32,9 +33,13 @@ async function answer({ id, item, preprocess }: Request): Promise<void> {
     const data = loaded.pixels ?? loaded.image!.data;
     scope.postMessage({ id, loaded }, [data.buffer as ArrayBuffer]);
   } catch (error) {
-    // Anything else is this program's fault: let the worker fall, so that the pool sees it.
-    if (!(error instanceof ImageError)) throw error;
-    scope.postMessage({ id, reason: error.reason });
+    if (error instanceof ImageError) {
+      scope.postMessage({ id, reason: error.reason });
+      return;
+    }
+    // Anything else (no memory left, a fault of this program) may have left a codec in disorder.
+    const reason = error instanceof Error ? error.message : String(error);
+    scope.postMessage({ id, fault: reason });
   }
 }
 

@@ -83,7 +83,7 @@ Deno.test("decodeSafetensors() reads every dtype, in files laid out as others do
 });
 
 Deno.test("decodeSafetensors() refuses what is no sound file, in one sentence", () => {
-  const one = { dtype: "F32", shape: [2], data_offsets: [0, 8] };
+  const one = { dtype: "F32", shape: [2], "data_offsets": [0, 8] };
   const eight = new Uint8Array(8);
   const cases: [Uint8Array, string][] = [
     [new Uint8Array(0), "the file is empty"],
@@ -229,7 +229,7 @@ Deno.test("SafetensorsWriter refuses too much, too little and the undeclared, an
     await assertRejects(() => writer.append("x", new Int32Array(2)), TypeError, "I32 data");
     await assertRejects(() => writer.finish(), RangeError, "of 4 elements");
   }
-  assertEquals([...Deno.readDirSync(folder.path)], []);
+  assertEquals(await Array.fromAsync(Deno.readDir(folder.path)), []);
 });
 
 Deno.test("readSafetensors() gives back what writeSafetensors() wrote", async () => {
