@@ -92,10 +92,15 @@ export async function openSession(
     ...(onGpu && { preferredOutputLocation: outputLocations(opened, shapes) }),
   };
   const session = await serialised(async () => {
+    // Starting its threads, onnxruntime-web puts Node's Worker in the place of the web's, which
+    // other code of the process relies on.
+    const { Worker } = globalThis;
     try {
       return await ort.InferenceSession.create(bytes, sessionOptions);
     } catch (error) {
       throw createError(error, opened);
+    } finally {
+      globalThis.Worker = Worker;
     }
   });
   return new OnnxSession({ ort, session, model: opened, maxBatch, options });

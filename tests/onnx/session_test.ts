@@ -69,6 +69,16 @@ Deno.test("openSession() gives the same on webgpu and on wasm, in one process", 
   }
 });
 
+Deno.test("openSession() leaves the web's Worker in its place", async () => {
+  const { Worker } = globalThis;
+  await using first = await openSession(SHIPPED, { device: "wasm", threads: 2 });
+  assert(globalThis.Worker === Worker);
+  await using second = await openSession(resnetLike(), { device: "wasm" });
+  assertEquals([first.threads, second.threads], [2, 2]);
+  const { logits } = await second.run({ image: { data: waves(192), shape: [1, 3, 8, 8] } });
+  assertEquals(logits?.shape, [1, 4]);
+});
+
 Deno.test("OnnxSession.run() sees recorded work, and recorded work sees its outputs", async () => {
   using gpu = await Gpu.open({ poison: true });
   const b = new GraphBuilder();
