@@ -68,7 +68,9 @@ export function jpegFault(bytes: Uint8Array): string | undefined {
   let sawFrame = false;
   let sawScan = false;
   while (at < bytes.length) {
-    if (bytes[at] !== 0xff) return "it is damaged: a JPEG marker is missing";
+    // Stray bytes between segments are passed over, as the codec does; it says how many there were.
+    at = bytes.indexOf(0xff, at);
+    if (at < 0) return TRUNCATED;
     while (bytes[at] === 0xff) at++;
     const marker = bytes[at++];
     if (marker === undefined) return TRUNCATED;

@@ -13,7 +13,7 @@
 
 import { createHash } from "node:crypto";
 import { UserError } from "../runtime/errors.ts";
-import { ioError, splitPath } from "./_io_error.ts";
+import { ioError, kindOf, splitPath } from "./_io_error.ts";
 import { type SafetensorsArray, SafetensorsFile } from "./safetensors.ts";
 
 /** The arrays that this project knows. */
@@ -580,8 +580,8 @@ function parseIndex(path: string, text: string): FeatureIndex {
 }
 
 /**
- * Opens a feature set: a `.safetensors` file, or the `.safetensors.index.json` of a set in shards.
- * Files that NumPy or PyTorch wrote are read as well as this project's own.
+ * Opens a feature set: a `.safetensors` file, or the `.safetensors.index.json` of a set in shards,
+ * which is also found by the name of the file that it stands for. Files that NumPy or PyTorch wrote are read as well as this project's own.
  *
  * @param path The file or the index.
  * @returns The set, open until it is disposed.
@@ -617,6 +617,9 @@ export async function openFeatures(path: string): Promise<FeatureSet> {
   };
   try {
     if (!path.endsWith(".json")) {
+      if (await kindOf(path) === undefined && await kindOf(`${path}.index.json`) === "file") {
+        return await openFeatures(`${path}.index.json`);
+      }
       const source = await open(path);
       return new StoredFeatures(path, { shards: [source], shared: [] }, opened[0]!.header.metadata);
     }

@@ -326,17 +326,18 @@ export class FeatureWriter implements AsyncDisposable {
     const identity: RunIdentity = { config, images: hashNames(names) };
     const runHash = sha256(JSON.stringify(identity));
     const folder = `${target}.parts`;
-    if (resume && await kindOf(folder) === undefined && await isFinished(target, runHash)) {
-      const state = {
-        folder,
-        range,
-        identity,
-        runHash,
-        lock: undefined,
-        parts: [],
-        finished: true,
-      };
-      return new FeatureWriter(target, options, state);
+    if (resume && await kindOf(folder) === undefined) {
+      const finished = await finishedBy(target);
+      if (finished !== undefined && finished !== runHash) {
+        throw new UserError(
+          `Cannot resume "${target}": it is there and finished, of other images or with another ` +
+            "configuration; leave --resume out to replace it",
+        );
+      }
+      if (finished === runHash) {
+        const state = { folder, range, identity, runHash, lock: undefined, parts: [] };
+        return new FeatureWriter(target, options, { ...state, finished: true });
+      }
     }
     const lock = await openFolder(target, folder);
     try {
@@ -607,19 +608,20 @@ export class FeatureWriter implements AsyncDisposable {
   }
 }
 
-/** Whether a file is what this run would write. */
-async function isFinished(target: string, runHash: string): Promise<boolean> {
+/** The hash of the run that made a file or an index; undefined when neither is there. */
+async function finishedBy(target: string): Promise<string | undefined> {
   try {
-    const index = `${target}.index.json`;
     if (await kindOf(target) === "file") {
       await using file = await SafetensorsFile.open(target);
-      return file.header.metadata["run_hash"] === runHash;
+      return file.header.metadata["run_hash"] ?? "";
     }
-    if (await kindOf(index) !== "file") return false;
+    const index = `${target}.index.json`;
+    if (await kindOf(index) !== "file") return undefined;
     const { metadata } = JSON.parse(await Deno.readTextFile(index)) as FeatureIndex;
-    return metadata["run_hash"] === runHash;
+    return metadata["run_hash"] ?? "";
   } catch (error) {
-    if (error instanceof UserError || error instanceof SyntaxError) return false;
+    // What cannot be read was made by no run.
+    if (error instanceof UserError || error instanceof SyntaxError) return "";
     throw ioError("read", target, error);
   }
 }

@@ -147,3 +147,23 @@ Deno.test("DecodePool refuses numbers that make no sense", () => {
   assertThrows(() => new DecodePool({ workers: -1 }), RangeError, "workers");
   assertThrows(() => new DecodePool({ lookAhead: 0 }), RangeError, "lookAhead");
 });
+
+Deno.test({
+  name: "DecodePool decodes on the calling thread where a worker cannot start",
+  // Without the permission to read files a worker's module cannot be loaded.
+  permissions: { read: false },
+  fn: async () => {
+    using pool = new DecodePool({ workers: 2 });
+    const image = makeImage(2, 2);
+    const items = Array.from({ length: 20 }, (_, i) => ({ name: String(i), image }));
+    const results = await collect(pool, items);
+    assertEquals(
+      results.map(({ name, error }) => [name, error]),
+      items.map(({ name }) => [
+        name,
+        undefined,
+      ]),
+    );
+    assertEquals(pool.workers, 0);
+  },
+});

@@ -129,6 +129,14 @@ Deno.test("decodeImage() accepts bytes after the end of an image", async () => {
   }
 });
 
+Deno.test("decodeImage() accepts a few stray bytes between the segments of a JPEG", async () => {
+  const bytes = await golden("baseline.jpg");
+  const end = bytes.length - 2;
+  const stray = concat(bytes.slice(0, 20), new Uint8Array([0, 1]), bytes.slice(20, end));
+  const image = await decodeImage(concat(stray, new Uint8Array([0, 0]), bytes.slice(end)));
+  assertEquals(image.data, (await decodeImage(bytes)).data);
+});
+
 Deno.test("decodeImage() refuses a PNG with a changed byte", async () => {
   const bytes = await golden("rgb.png");
   bytes[60] = bytes[60]! ^ 0xff;

@@ -225,6 +225,11 @@ Deno.test("openFeatures() reads shards behind an index as one set", async () => 
   });
   assertEquals(await featureHash(set), await featureHash(whole));
 
+  {
+    await using byFile = await openFeatures(`${path}/f.safetensors`);
+    assertEquals([byFile.path, byFile.count], [file, 7]);
+  }
+
   const refuses = async (change: unknown, part: string) => {
     await Deno.writeTextFile(file, typeof change === "string" ? change : JSON.stringify(change));
     await assertRejects(() => openFeatures(file), UserError, part);

@@ -215,6 +215,8 @@ Deno.test("FeatureWriter.open() with resume knows a run that is finished", async
     await using writer = await FeatureWriter.open(path, { ...options, resume: true });
     assertEquals(writer.position, 20);
     assertEquals(await writer.finish(), made);
+    const other = { ...options, config: { layout: "other" }, resume: true };
+    await assertRejects(() => FeatureWriter.open(path, other), UserError, "there and finished");
     if (layout === "single") await Deno.remove(path);
   }
 });
