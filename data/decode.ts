@@ -58,6 +58,19 @@ export function provideDecoders(compiled: DecoderModules): void {
   webpReady = undefined;
 }
 
+/** What the codecs put pixels into, for runtimes at the edge that have no `ImageData`. */
+class PlainImageData {
+  readonly data: Uint8ClampedArray;
+  readonly width: number;
+  readonly height: number;
+
+  constructor(data: Uint8ClampedArray, width: number, height: number) {
+    this.data = data;
+    this.width = width;
+    this.height = height;
+  }
+}
+
 type InitEmscripten = (
   module: WebAssembly.Module | undefined,
   options: Record<string, unknown>,
@@ -187,6 +200,7 @@ export async function decodeImage(
   const format = sniff(bytes);
   if (typeof format === "object") throw new ImageError(name, format.reason);
   const codec = CODECS[format];
+  if (typeof ImageData === "undefined") Object.assign(globalThis, { ImageData: PlainImageData });
   const fault = codec.fault(bytes);
   if (fault !== undefined) throw new ImageError(name, fault);
   try {
