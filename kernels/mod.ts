@@ -12,7 +12,13 @@
  * @module
  */
 
+export * from "./channel_norms/mod.ts";
 export * from "./combine_rows/mod.ts";
+export * from "./generalized_entropy/mod.ts";
+export * from "./l2_normalize/mod.ts";
+export * from "./layer_norm/mod.ts";
 export * from "./matmul/mod.ts";
 export * from "./preprocess/mod.ts";
 export * from "./random/mod.ts";
+export * from "./row_reduce/mod.ts";
+export * from "./softmax/mod.ts";

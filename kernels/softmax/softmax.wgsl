@@ -1,0 +1,154 @@
+// Softmax of every row.
+//
+//   y[r, c] = exp((x[r, c] - m) / T) / sum over k of exp((x[r, k] - m) / T),  m = max over k of x[r, k]
+//
+// Shapes: x: f32[rows, columns], row-major, bound twice (scalars and vec4, the same memory);
+// y: f32[rows, columns], bound as scalars (y) or as vec4 (y4), the other one a spare. columns >= 1.
+// Dispatch: gridFor(rows, WORKGROUP / LANES); the grid folds x into y. LANES invocations share a
+// row: 1 is the serial variant, WORKGROUP the tree variant. Two reads of x, one write of y.
+// Numerics: f32. The first read keeps a running maximum and a sum relative to it, rescaled once per
+// 16 elements; the second computes the exponentials again, which costs less than storing them. The
+// order of all sums depends on columns and LANES only.
+
+override WORKGROUP: u32 = 8u; // invocations per workgroup
+override LANES: u32 = 1u; // invocations per row, a power of two that divides WORKGROUP
+override VECTOR: bool = true; // columns is a multiple of 4
+
+const LOWEST = -3.4028234e38;
+
+struct Params {
+  rows: u32,
+  columns: u32,
+  temperature: f32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> x4: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>; // !VECTOR
+@group(0) @binding(3) var<storage, read_write> y4: array<vec4<f32>>; // VECTOR
+@group(1) @binding(0) var<uniform> params: Params;
+
+// Maximum, and the sum of exponentials relative to it.
+var<workgroup> shared_state: array<vec2<f32>, WORKGROUP>;
+
+// Four neighbours of a row that begins at element `start`.
+fn group(start: u32, j: u32) -> vec4<f32> {
+  if (VECTOR) {
+    return x4[(start >> 2u) + j];
+  }
+  let at = start + 4u * j;
+  return vec4<f32>(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
+}
+
+// The last one to three elements of a row, filled up with `padding`.
+fn rest(start: u32, padding: f32) -> vec4<f32> {
+  let at = start + (params.columns & ~3u);
+  let count = params.columns & 3u;
+  var v = vec4<f32>(x[at], padding, padding, padding);
+  if (count > 1u) {
+    v.y = x[at + 1u];
+  }
+  if (count > 2u) {
+    v.z = x[at + 2u];
+  }
+  return v;
+}
+
+fn largest(v: vec4<f32>) -> f32 {
+  return max(max(v.x, v.y), max(v.z, v.w));
+}
+
+fn total(v: vec4<f32>) -> f32 {
+  return (v.x + v.y) + (v.z + v.w);
+}
+
+fn store(start: u32, j: u32, v: vec4<f32>) {
+  if (VECTOR) {
+    y4[(start >> 2u) + j] = v;
+    return;
+  }
+  let at = start + 4u * j;
+  y[at] = v.x;
+  y[at + 1u] = v.y;
+  y[at + 2u] = v.z;
+  y[at + 3u] = v.w;
+}
+
+// The last one to three elements of a row.
+fn store_rest(start: u32, v: vec4<f32>) {
+  let at = start + (params.columns & ~3u);
+  let count = params.columns & 3u;
+  y[at] = v.x;
+  if (count > 1u) {
+    y[at + 1u] = v.y;
+  }
+  if (count > 2u) {
+    y[at + 2u] = v.z;
+  }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let row = (wid.y * grid.x + wid.x) * (WORKGROUP / LANES) + local / LANES;
+  let lane = local % LANES;
+  let inside = row < params.rows;
+  let start = select(0u, row * params.columns, inside);
+  let groups = select(0u, params.columns >> 2u, inside);
+  let scale = 1.0 / params.temperature;
+  // The lane whose turn it would be takes the elements that make no group of four.
+  let owns_rest = inside && !VECTOR && (params.columns & 3u) != 0u && groups % LANES == lane;
+  var top = LOWEST;
+  var weight = 0.0;
+  var j = lane;
+  for (; j + 3u * LANES < groups; j += 4u * LANES) {
+    let a = group(start, j);
+    let b = group(start, j + LANES);
+    let c = group(start, j + 2u * LANES);
+    let d = group(start, j + 3u * LANES);
+    let higher = max(top, largest(max(max(a, b), max(c, d))));
+    let parts = exp((a - higher) * scale) + exp((b - higher) * scale) +
+      exp((c - higher) * scale) + exp((d - higher) * scale);
+    weight = weight * exp((top - higher) * scale) + total(parts);
+    top = higher;
+  }
+  for (; j < groups; j += LANES) {
+    let a = group(start, j);
+    let higher = max(top, largest(a));
+    weight = weight * exp((top - higher) * scale) + total(exp((a - higher) * scale));
+    top = higher;
+  }
+  if (owns_rest) {
+    let a = rest(start, LOWEST);
+    let higher = max(top, largest(a));
+    weight = weight * exp((top - higher) * scale) + total(exp((a - higher) * scale));
+    top = higher;
+  }
+  if (LANES > 1u) {
+    shared_state[local] = vec2<f32>(top, weight);
+    for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
+      workgroupBarrier();
+      if (lane < stride) {
+        let other = shared_state[local + stride];
+        let higher = max(top, other.x);
+        weight = weight * exp((top - higher) * scale) + other.y * exp((other.x - higher) * scale);
+        top = higher;
+        shared_state[local] = vec2<f32>(top, weight);
+      }
+    }
+    workgroupBarrier();
+    let whole = shared_state[local - lane];
+    top = whole.x;
+    weight = whole.y;
+  }
+  let share = 1.0 / weight;
+  for (j = lane; j < groups; j += LANES) {
+    store(start, j, exp((group(start, j) - top) * scale) * share);
+  }
+  if (owns_rest) {
+    store_rest(start, exp((rest(start, top) - top) * scale) * share);
+  }
+}
