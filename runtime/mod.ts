@@ -22,6 +22,7 @@ export * from "./device.ts";
 export * from "./errors.ts";
 export { Host } from "./host.ts";
 export * from "./kernel.ts";
+export * from "./nearest.ts";
 export { Profiler } from "./profiler.ts";
 export type { RecorderCounters } from "./recorder.ts";
 export * from "./specialize.ts";
