@@ -7,6 +7,7 @@
 
 import { f32ToF16 } from "../data/half.ts";
 import { UserError } from "../runtime/errors.ts";
+import { nearestName } from "../runtime/nearest.ts";
 import { type Dimension, OnnxModel, type OnnxNode, type ValueInfo } from "./model.ts";
 import {
   type AttributeProto,
@@ -28,7 +29,6 @@ import {
 } from "./proto/mod.ts";
 import { inferShapes } from "./shapes.ts";
 import { makeTensor, readTensor, toNumbers } from "./tensor.ts";
-import { nearest } from "./_nearest.ts";
 
 /**
  * Makes values in the middle of a graph outputs too, behind the outputs it has.
@@ -378,7 +378,7 @@ function renamedNode(node: NodeProto, rename: (name: string) => string): NodePro
 
 function requireValue(model: OnnxModel, name: string): void {
   if (model.graph.has(name)) return;
-  const close = nearest(name, [...model.graph.valueNames(), ...model.graph.initializers.keys()]);
+  const close = nearestName(name, [...model.graph.valueNames(), ...model.graph.initializers.keys()]);
   throw new UserError(
     `"${model.name}" has no value "${name}"${
       close === undefined ? "" : `; did you mean "${close}"`

@@ -7,7 +7,7 @@
 
 import type { PreprocessSpec } from "../kernels/preprocess/spec.ts";
 import { UserError } from "../runtime/errors.ts";
-import { nearest } from "./_nearest.ts";
+import { nearestName } from "../runtime/nearest.ts";
 import { makeAttribute } from "./build.ts";
 import { exposeOutputs, pruneUnused, withGraph } from "./edit.ts";
 import {
@@ -489,7 +489,7 @@ class Inspector {
     const known = [...this.#graph.valueNames(), ...this.#graph.inputs.map(({ name }) => name)];
     const check = (key: string, value: string, names: readonly string[]) => {
       if (names.includes(value)) return;
-      const close = nearest(value, names);
+      const close = nearestName(value, names);
       throw new UserError(
         `Cannot use the sidecar of "${this.#model.name}": "${key}" names "${value}", which the ` +
           `model does not have${close === undefined ? "" : `; did you mean "${close}"`}`,

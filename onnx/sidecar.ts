@@ -7,7 +7,7 @@
 
 import { type PreprocessSpec, validatePreprocessSpec } from "../kernels/preprocess/spec.ts";
 import { UserError } from "../runtime/errors.ts";
-import { nearest } from "./_nearest.ts";
+import { nearestName } from "../runtime/nearest.ts";
 
 /** The values of a model that extraction can store, by the key of the feature file. */
 export interface SidecarOutputs {
@@ -207,7 +207,7 @@ function checkKeys(
 ): void {
   for (const key of Object.keys(record)) {
     if (known.includes(key)) continue;
-    const close = nearest(key, known);
+    const close = nearestName(key, known);
     throw refuse(
       where,
       `has the unknown key "${key}"; ${
