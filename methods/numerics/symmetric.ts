@@ -7,7 +7,7 @@
 import { eigh } from "./eigh.ts";
 
 /** Rounding unit of float32, in which features and weights are given. */
-export const FLOAT32_EPSILON = 2 ** -23;
+export const FLOAT32_EPSILON: number = 2 ** -23;
 
 /** What {@linkcode whitening} finds. */
 export interface Whitening {

@@ -25,6 +25,10 @@ export const TOLERANCE = {
   printed: { absolute: 1e-6, relative: 0 },
   /** Float64 arithmetic done in two orders. */
   float64: { absolute: 1e-12, relative: 1e-12 },
+  /** A float64 decomposition of a matrix with entries around one, put together again. */
+  decomposition: { absolute: 1e-11, relative: 1e-11 },
+  /** A score on kernels, as a graph or in float64 NumPy: several f32 operations in a row. */
+  score: { absolute: 1e-5, relative: 1e-4 },
   /** One network on two execution providers. */
   provider: { absolute: 1e-3, relative: 1e-3 },
 } as const;
