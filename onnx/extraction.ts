@@ -10,7 +10,7 @@
 
 import { createHash } from "node:crypto";
 import { alignLabels, type ImageSet } from "../data/images.ts";
-import { DecodePool, type DecodeResult, type DecodeSuccess } from "../data/decode_pool.ts";
+import { DecodePool, type DecodeSuccess } from "../data/decode_pool.ts";
 import {
   type FeatureRows,
   FeatureWriter,
@@ -23,7 +23,6 @@ import {
   preprocessedSize,
   preprocessImages,
   type PreprocessSpec,
-  type RgbImage,
 } from "../kernels/preprocess/mod.ts";
 import {
   type Context,
@@ -44,6 +43,7 @@ import {
 import { type OnnxModel, parseModel, readModel, writeModel } from "./model.ts";
 import { type HostArray, type OnnxSession, openSession } from "./session.ts";
 import { loadSidecar, OUTPUT_KEYS, type Sidecar } from "./sidecar.ts";
+import config from "../deno.json" with { type: "json" };
 
 /** Where a model may run: `auto` is webgpu on a real GPU and wasm otherwise. */
 export type ExtractionDevice = "auto" | "webgpu" | "wasm";
@@ -131,19 +131,22 @@ export interface ExtractionStart {
 }
 
 /**
- * Seconds that each stage was busy. Stages run at the same time, so they add up to more than
- * `total`. Decoding is summed over workers.
+ * Seconds that each stage took. Stages run at the same time, so they add up to more than `total`:
+ * decoding is summed over workers, and writing counts only where nothing else hid it.
  */
 export interface StageSeconds {
   /** Reading and decoding, on all workers together. */
   readonly decode: number;
   /** Resizing and normalising: on all workers together, or packing and recording for the GPU. */
   readonly preprocess: number;
-  /** The model and the reduction of its maps; on webgpu with the GPU's share of preprocessing. */
+  /**
+   * Running the model and reducing its maps; on webgpu issuing them and waiting for the results,
+   * which includes the GPU's share of preprocessing.
+   */
   readonly backbone: number;
-  /** Writing. */
+  /** Writing, beyond what the other stages hid. */
   readonly store: number;
-  /** Waiting for decoded images with nothing else to do. */
+  /** The calling thread waiting for decoded images. */
   readonly starved: number;
   /** From the first image to the end. */
   readonly total: number;
@@ -165,13 +168,15 @@ export interface ExtractionSummary extends ExtractionStart {
   readonly imagesPerSecond: number;
 }
 
-const VERSION_FORMAT = "1";
-
-/** Floats of input in one run on wasm: more does not make it faster, less keeps stages in step. */
-const WASM_BATCH_FLOATS = 1 << 21;
-/** The same on a GPU, which wants more at a time. */
-const GPU_BATCH_FLOATS = 1 << 23;
-const MIN_BATCH = 8;
+/**
+ * Images in one run: as many as make so many floats of input, within limits. In WebAssembly more
+ * does not make it faster and less keeps the stages in step; a GPU wants more at a time.
+ */
+const BATCHES = {
+  wasm: { floats: 1 << 21, least: 8, most: 64 },
+  webgpu: { floats: 1 << 23, least: 8, most: 256 },
+} as const;
+const MIN_LOOK_AHEAD = 4;
 const MAX_BATCH = 256;
 /** Bytes of decoded images that may wait for their batch. */
 const LOOK_AHEAD_BYTES = 1 << 28;
@@ -323,14 +328,15 @@ async function openExecutor(options: ExtractionOptions): Promise<Executor> {
     if (options.gpu === undefined) gpu[Symbol.dispose]();
     return wasm();
   }
-  const { description, vendor } = gpu.adapter;
+  const { description, device: number, vendor } = gpu.adapter;
   return {
     device: "webgpu",
-    name: `webgpu, ${gpu.adapter.device || description || vendor}`,
+    name: `webgpu, ${description || `${vendor} ${number}`}`,
     ctx: gpu,
     gpu,
     async [Symbol.asyncDispose]() {
-      await gpu.idle();
+      // Whatever is wrong with the device was thrown by what used it.
+      await gpu.idle().catch(() => {});
       if (options.gpu === undefined) gpu[Symbol.dispose]();
     },
   };
@@ -363,10 +369,9 @@ interface Plan {
 function makePlan(options: ExtractionOptions, source: LoadedModel, executor: Executor): Plan {
   const { inspection, extraction } = source;
   const { spec, size, guessed } = specFor(options, source);
-  const floats = 3 * size.width * size.height;
-  const wanted = executor.device === "webgpu" ? GPU_BATCH_FLOATS : WASM_BATCH_FLOATS;
-  const batch = options.batch ??
-    Math.max(MIN_BATCH, Math.min(MAX_BATCH, Math.floor(wanted / floats)));
+  const { floats, least, most } = BATCHES[executor.device];
+  const fitting = Math.floor(floats / (3 * size.width * size.height));
+  const batch = options.batch ?? Math.max(least, Math.min(most, fitting));
   if (!Number.isInteger(batch) || batch < 1) {
     throw new UserError(
       `Cannot extract in batches of ${batch}: a whole number from 1 was expected`,
@@ -500,11 +505,11 @@ async function openWriter(
     },
     metadata: {
       ...options.metadata,
-      extraction_format: VERSION_FORMAT,
       batch: String(plan.batch),
       data: images.path.split(/[\\/]/).filter((part) => part !== "").pop() ?? "",
       deno: Deno.version.deno,
-      onnxruntime_web: ORT_VERSION,
+      oodgpu: config.version,
+      onnxruntime_web: config.imports["onnxruntime-web"].split("@").pop()!,
       ...(plan.labelNames === undefined ? {} : { label_names: JSON.stringify(plan.labelNames) }),
       ...(plan.guessed ? { preprocessing_guessed: "true" } : {}),
       ...Object.fromEntries(
@@ -518,9 +523,6 @@ async function openWriter(
     resume: options.resume ?? false,
   });
 }
-
-/** The version that the import map pins. */
-const ORT_VERSION = "1.30.0";
 
 /** A hash of the images' names and sizes in bytes: it sees other files, and reads none. */
 async function hashImages(images: ImageSet): Promise<string> {
@@ -551,7 +553,6 @@ interface Batch {
 /** A batch whose results are on their way. */
 interface Issued {
   readonly batch: Batch;
-  readonly begin: number;
   readonly outputs: Promise<Readonly<Record<string, HostArray>>>;
 }
 
@@ -577,7 +578,9 @@ class ExtractionRun {
   #session: OnnxSession | undefined;
   #storing: Promise<void> = Promise.resolve();
   #lastFlush = performance.now();
-  #backboneUntil = 0;
+  #broken = false;
+  /** The image that index 0 of the pool's results is. */
+  readonly #first: number;
 
   constructor(parts: {
     options: ExtractionOptions;
@@ -591,6 +594,7 @@ class ExtractionRun {
     this.#plan = parts.plan;
     this.#executor = parts.executor;
     this.#writer = parts.writer;
+    this.#first = parts.writer.position;
   }
 
   /** Does the images from the writer's position on, until the end or the signal. */
@@ -632,7 +636,8 @@ class ExtractionRun {
 
   /**
    * Issues a batch before the one before it is awaited, and writes the one before that meanwhile:
-   * no stage waits for another that has nothing to do with it.
+   * no stage waits for another that has nothing to do with it. When something fails, the batches
+   * before it are still written.
    */
   async #pump(pool: DecodePool): Promise<void> {
     const batches = this.#batches(pool);
@@ -641,14 +646,13 @@ class ExtractionRun {
       while (!this.#options.signal?.aborted) {
         const next = await this.timed("starved", () => batches.next());
         if (next.done) break;
+        const current = await this.#issue(next.value);
         const before = issued;
-        issued = await this.#issue(next.value);
+        issued = current;
         if (before !== undefined) await this.#collect(before);
       }
-      if (issued !== undefined) await this.#collect(issued);
-      issued = undefined;
     } finally {
-      await issued?.outputs.catch(() => {});
+      if (issued !== undefined && !this.#broken) await this.#collect(issued);
       await batches.return(undefined);
     }
   }
@@ -656,9 +660,10 @@ class ExtractionRun {
   /** Decoded images in fixed runs; where a run ends depends on nothing but the images. */
   async *#batches(pool: DecodePool): AsyncGenerator<Batch, void, undefined> {
     const { images, strict = false } = this.#options;
-    const { position, end } = this.#writer;
+    const first = this.#first;
+    const { end } = this.#writer;
     const items = async function* () {
-      for (let i = position; i < end; i++) yield await images.item(i);
+      for (let i = first; i < end; i++) yield await images.item(i);
     };
     const preprocess = this.#executor.device === "wasm" ? { preprocess: this.#plan.spec } : {};
     let loaded: DecodeSuccess[] = [];
@@ -678,12 +683,11 @@ class ExtractionRun {
         loaded.push(result);
         bytes += bytesOf(result);
       } else if (strict) {
-        // The images before it are whole: they are stored before the run ends.
-        if (loaded.length + skipped.length > 0) yield take();
+        // What is left of its batch goes too: a resume must cut the same batches.
         throw result.error;
       } else {
-        const { name, reason } = { name: result.name, reason: result.error.reason };
-        skipped.push({ index: position + result.index, name, reason });
+        const { index, name, error } = result;
+        skipped.push({ index: first + index, name, reason: error.reason });
       }
       const full = loaded.length + skipped.length >= this.#plan.batch || bytes >= BATCH_BYTES;
       if (full) yield take();
@@ -693,17 +697,19 @@ class ExtractionRun {
 
   /** Sends a batch through preprocessing, the model and the reduction; results come later. */
   async #issue(batch: Batch): Promise<Issued> {
-    const begin = performance.now();
-    if (batch.loaded.length === 0) return { batch, begin, outputs: Promise.resolve({}) };
-    const outputs = this.#executor.device === "webgpu"
-      ? await this.#issueOnGpu(batch)
-      : Promise.resolve(await this.#runInWasm(batch));
+    if (batch.loaded.length === 0) return { batch, outputs: Promise.resolve({}) };
+    if (this.#executor.device === "wasm") {
+      const arrays = await this.timed("backbone", () => this.#runInWasm(batch));
+      return { batch, outputs: Promise.resolve(arrays) };
+    }
+    const { outputs } = await this.#issueOnGpu(batch);
     // It is awaited a batch later; until then a failure must not count as unhandled.
     outputs.catch(() => {});
-    return { batch, begin, outputs };
+    return { batch, outputs };
   }
 
-  async #issueOnGpu(batch: Batch): Promise<Promise<Record<string, HostArray>>> {
+  /** The outputs come wrapped, because an async function would await them. */
+  async #issueOnGpu(batch: Batch): Promise<Pick<Issued, "outputs">> {
     const gpu = this.#executor.gpu!;
     using scope = gpu.scope();
     const begin = performance.now();
@@ -711,19 +717,22 @@ class ExtractionRun {
     const input = preprocessImages(scope, images, this.#plan.spec);
     gpu.flush();
     this.seconds.preprocess += (performance.now() - begin) / 1000;
-    const outputs = await this.#session!.run({ [this.#source.extraction.input]: input });
+    const outputs = await this.timed(
+      "backbone",
+      () => this.#session!.run({ [this.#source.extraction.input]: input }),
+    );
     try {
       const rows = this.#rows(scope, outputs);
       const onGpu = rows.filter((row): row is [string, Tensor] => row[1] instanceof Tensor);
       // The copies are submitted before this returns, so the outputs may go.
       const read = gpu.read(...onGpu.map(([, tensor]) => tensor));
-      return read.then((arrays) =>
+      const toHost = (arrays: readonly TypedArray[]) =>
         Object.fromEntries(rows.map(([key, value]): [string, HostArray] => {
           if (!(value instanceof Tensor)) return [key, value];
           const data = arrays[onGpu.findIndex(([name]) => name === key)]!;
           return [key, { data: floats(data), shape: value.shape }];
-        }))
-      );
+        }));
+      return { outputs: read.then(toHost) };
     } finally {
       for (const output of Object.values(outputs)) {
         if (output instanceof Tensor) output.dispose();
@@ -770,27 +779,31 @@ class ExtractionRun {
   }
 
   /** Awaits a batch's results, has the ones before it written, and hands these on to be written. */
-  async #collect({ batch, begin, outputs }: Issued): Promise<void> {
-    const arrays = await outputs;
-    const now = performance.now();
-    // Batches overlap: each counts from where the one before it ended.
-    this.seconds.backbone += (now - Math.max(begin, this.#backboneUntil)) / 1000;
-    this.#backboneUntil = now;
+  async #collect({ batch, outputs }: Issued): Promise<void> {
+    // Set until all went well: rows after a gap would belong to other images.
+    this.#broken = true;
+    const arrays = await this.timed("backbone", () => outputs);
     this.#check(batch, arrays);
     await this.#storing;
     const rows = this.#toRows(batch, arrays);
-    this.#storing = this.timed("store", () => this.#store(rows));
+    this.#storing = this.#store(rows);
     this.#storing.catch(() => {});
     this.processed += batch.images;
+    this.#broken = false;
   }
 
   async #store(rows: FeatureRows): Promise<void> {
+    const begin = performance.now();
+    const hidden = this.#occupied();
     await this.#writer.append(rows);
     const { flushSeconds = DEFAULT_FLUSH_SECONDS, onProgress } = this.#options;
     if (performance.now() - this.#lastFlush >= flushSeconds * 1000) {
       await this.#writer.flush();
       this.#lastFlush = performance.now();
     }
+    // Writing goes on beside the other stages; only what it adds to them counts.
+    const elapsed = (performance.now() - begin) / 1000;
+    this.seconds.store += Math.max(0, elapsed - (this.#occupied() - hidden));
     onProgress?.({
       done: this.#writer.position - this.#writer.start,
       total: this.#writer.end - this.#writer.start,
@@ -800,15 +813,56 @@ class ExtractionRun {
     });
   }
 
+  /** Seconds that this thread has spent on the other stages. */
+  #occupied(): number {
+    return this.seconds.backbone + this.seconds.starved;
+  }
+
   #toRows(batch: Batch, arrays: Readonly<Record<string, HostArray>>): FeatureRows {
     const { images, loaded, skipped } = batch;
     if (loaded.length === 0) return { images, arrays: {}, skipped };
-    const first = this.#first;
-    const labels = Int32Array.from(loaded, ({ index }) => this.#plan.labels[first + index]!);
+    const labels = Int32Array.from(
+      loaded,
+      ({ index }) => this.#plan.labels[this.#first + index]!,
+    );
     return {
       images,
       arrays: { ...arrays, labels: { data: labels, shape: [loaded.length] } },
       skipped,
     };
   }
+  /** A model that gives NaN is stopped at once, not when its features are read. */
+  #check(batch: Batch, arrays: Readonly<Record<string, HostArray>>): void {
+    for (const [key, { data, shape }] of Object.entries(arrays)) {
+      if (key === "feature_map" || !(data instanceof Float32Array)) continue;
+      const wrong = data.findIndex((value) => !Number.isFinite(value));
+      if (wrong < 0) continue;
+      const { name } = batch.loaded[Math.floor(wrong / (data.length / shape[0]!))]!;
+      throw new UserError(
+        `Cannot extract with "${this.#source.name}": it gives ${data[wrong]} in "${key}" for the ` +
+          `image "${name}"; check the model and its preprocessing`,
+      );
+    }
+  }
+
+  /** How many images may be decoded ahead: two batches, or what fits the memory set aside. */
+  async #lookAhead(): Promise<number> {
+    const { width, height } = this.#plan.size;
+    let bytes = 3 * width * height * Float32Array.BYTES_PER_ELEMENT;
+    if (this.#executor.device === "webgpu") {
+      // One image stands for all; when it is damaged the pool will say so.
+      const image = await this.#options.images.read(this.#first).catch(() => undefined);
+      bytes = image?.data.length ?? bytes;
+    }
+    const fits = Math.floor(LOOK_AHEAD_BYTES / bytes);
+    return Math.max(MIN_LOOK_AHEAD, Math.min(2 * this.#plan.batch, fits));
+  }
+}
+
+function bytesOf({ image, pixels }: DecodeSuccess): number {
+  return (image?.data ?? pixels)?.byteLength ?? 0;
+}
+
+function floats(data: TypedArray): HostArray["data"] {
+  return data instanceof Uint32Array ? Float32Array.from(data) : data;
 }

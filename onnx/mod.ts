@@ -19,6 +19,7 @@
 
 export * from "./build.ts";
 export * from "./edit.ts";
+export * from "./extraction.ts";
 export * from "./inspect.ts";
 export * from "./model.ts";
 export type {
