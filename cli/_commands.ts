@@ -1,0 +1,27 @@
+/**
+ * Every command of `ood`, in the order of the overview.
+ *
+ * @module
+ */
+
+import type { Command } from "./_command.ts";
+import { calibrateCommand } from "./calibrate.ts";
+import { doctorCommand } from "./doctor.ts";
+import { evalCommand } from "./eval.ts";
+import { exportCommand } from "./export.ts";
+import { extractCommand } from "./extract.ts";
+import { fitCommand } from "./fit.ts";
+import { inspectCommand } from "./inspect.ts";
+import { scoreCommand } from "./score.ts";
+
+/** The commands. */
+export const COMMANDS: readonly Command[] = [
+  doctorCommand,
+  inspectCommand,
+  extractCommand,
+  evalCommand,
+  fitCommand,
+  calibrateCommand,
+  scoreCommand,
+  exportCommand,
+];

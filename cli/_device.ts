@@ -1,0 +1,60 @@
+/**
+ * From `--device` and `--variant` to where a command computes, with one line about what was taken.
+ *
+ * @module
+ */
+
+import { chooseExecutor, type Device, type Executor } from "../methods/mod.ts";
+import { Gpu } from "../runtime/mod.ts";
+import type { Arguments, OptionSpec } from "./_arguments.ts";
+import { parseNamed } from "./_named.ts";
+import type { Terminal } from "./_terminal.ts";
+
+/** The `--device` option of commands that compute. */
+export const DEVICE_OPTION: OptionSpec = {
+  name: "device",
+  value: "NAME",
+  help: "where to compute; auto is webgpu on a real GPU and wasm otherwise",
+  choices: ["auto", "webgpu", "wasm", "reference"],
+  default: "auto",
+};
+
+/** Forces a kernel variant on WebGPU. */
+export const VARIANT_OPTION: OptionSpec = {
+  name: "variant",
+  value: "OP=NAME",
+  help: "force a kernel variant, for example matmul=tiled (see `ood doctor`)",
+  multiple: true,
+};
+
+/** The forced variants of `--variant`. */
+export function variantsOf(args: Arguments): Readonly<Record<string, string>> {
+  const pairs = parseNamed("variant", args.all("variant"));
+  return Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
+}
+
+/**
+ * Opens what `--device` asks for and says in one line what it took.
+ *
+ * @param args The command's arguments, with `--device` and `--variant` declared.
+ * @param terminal Where the line goes.
+ * @returns The executor; the caller disposes it.
+ * @throws {GpuUnavailableError} When webgpu is asked for and no adapter can be had.
+ */
+export async function openExecutor(args: Arguments, terminal: Terminal): Promise<Executor> {
+  const device = args.need("device") as Device;
+  const variants = variantsOf(args);
+  const forced = Object.keys(variants).length > 0 && (device === "auto" || device === "webgpu");
+  const gpu = forced ? await Gpu.open({ variants }) : undefined;
+  const executor = await chooseExecutor(device, gpu === undefined ? {} : { gpu });
+  terminal.note(executor.reason);
+  return {
+    kind: executor.kind,
+    reason: executor.reason,
+    context: executor.context,
+    [Symbol.dispose]() {
+      executor[Symbol.dispose]();
+      gpu?.[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,249 @@
+/**
+ * `ood extract`: images to a feature file.
+ *
+ * @module
+ */
+
+import {
+  type ImageSet,
+  mergeShards,
+  openImages,
+  SYNTHETIC_KINDS,
+  type SyntheticKind,
+  syntheticSet,
+} from "../data/mod.ts";
+import {
+  extractFeatures,
+  type ExtractionDevice,
+  type ExtractionOptions,
+  type ExtractionStart,
+  type ExtractionSummary,
+  loadSidecar,
+  parseSidecar,
+  type Sidecar,
+} from "../onnx/mod.ts";
+import { Gpu } from "../runtime/mod.ts";
+import { type Arguments, UsageError } from "./_arguments.ts";
+import type { Command, CommandContext } from "./_command.ts";
+import { VARIANT_OPTION, variantsOf } from "./_device.ts";
+import { formatDuration, type Progress, type Terminal } from "./_terminal.ts";
+
+/** The command. */
+export const extractCommand: Command = {
+  name: "extract",
+  summary: "Run a model over images and store features, logits, feature norms and labels",
+  details:
+    "--images takes a folder (class sub-folders give labels), a list file (one path a line,\n" +
+    "or JSON lines), CIFAR-10/100 binary files, or synthetic:KINDS:COUNT:SIZE, which draws\n" +
+    `images (kinds: ${SYNTHETIC_KINDS.join(", ")}).\n` +
+    "A run that was stopped goes on with --resume; images that cannot be read are reported,\n" +
+    "counted and skipped unless --strict.",
+  options: [
+    { name: "model", value: "FILE", help: "an ONNX classifier", required: true },
+    { name: "images", value: "SOURCE", help: "where the images are", required: true },
+    { name: "out", value: "FILE", help: "the feature file to write", required: true },
+    {
+      name: "labels",
+      value: "HOW",
+      help: "folder, none, or a CSV, TSV or JSON file of labels",
+      default: "folder",
+    },
+    { name: "sidecar", value: "FILE", help: "what MODEL.json beside the model would say" },
+    {
+      name: "device",
+      value: "NAME",
+      help: "where the model runs; auto is webgpu on a real GPU and wasm otherwise",
+      choices: ["auto", "webgpu", "wasm"],
+      default: "auto",
+    },
+    VARIANT_OPTION,
+    { name: "batch", value: "N", help: "images in one run of the model (default by image size)" },
+    { name: "threads", value: "N", help: "threads in wasm (default all cores)" },
+    { name: "workers", value: "N", help: "decode workers (default one less than the cores)" },
+    { name: "shard", value: "I/N", help: "take only the I-th of N parts, counted from 1" },
+    { name: "merge", value: "N", help: "join the N shards made before instead of extracting" },
+    { name: "resume", help: "go on with a run that was stopped" },
+    { name: "strict", help: "stop at the first image that cannot be read" },
+    {
+      name: "feature-map",
+      value: "HOW",
+      help: "store whole feature maps too",
+      choices: ["none", "f16", "f32"],
+      default: "none",
+    },
+    { name: "seed", value: "N", help: "seed of synthetic images", default: "0" },
+    { name: "json", help: "print the summary as JSON" },
+  ],
+  examples: [
+    "ood extract --model models/cifar10-resnet20.onnx --images photos/ --out photos.safetensors",
+    "ood extract --model models/cifar10-resnet20.onnx --images synthetic:stripes,rings:500:32x32 \\\n" +
+    "    --out textures.safetensors",
+  ],
+  run: runExtract,
+};
+
+const MAX_SHOWN_SKIPS = 5;
+
+async function runExtract({ args, terminal, signal }: CommandContext): Promise<void> {
+  const out = args.need("out");
+  const parts = args.number("merge", { minimum: 1, integer: true });
+  if (parts !== undefined) {
+    await merge(out, parts, terminal);
+    return;
+  }
+  const sidecar = await readSidecar(args);
+  const images = await openSource(args);
+  using gpu = await openGpuFor(args);
+  let progress: Progress | undefined;
+  const summary = await extractFeatures({
+    ...readOptions(args, signal),
+    images,
+    out,
+    ...(sidecar === undefined ? {} : { sidecar }),
+    ...(gpu === undefined ? {} : { gpu }),
+    onStart: (start) => {
+      describeStart(start, terminal);
+      progress = terminal.progress("extract", start.total, { unit: "images" });
+    },
+    onProgress: ({ done, total }) => progress?.update(done, total),
+  });
+  progress?.finish();
+  describeEnd(summary, args.flag("json"), terminal);
+  signal.throwIfAborted();
+}
+
+/** A GPU of our own only where variants are forced; else extraction opens what it needs. */
+function openGpuFor(args: Arguments): Promise<Gpu | undefined> {
+  const variants = variantsOf(args);
+  const wanted = Object.keys(variants).length > 0 && args.need("device") !== "wasm";
+  return wanted ? Gpu.open({ variants }) : Promise.resolve(undefined);
+}
+
+function readOptions(
+  args: Arguments,
+  signal: AbortSignal,
+): Omit<ExtractionOptions, "images" | "out"> {
+  const whole = { minimum: 1, maximum: 65_536, integer: true };
+  const [batch, threads] = [args.number("batch", whole), args.number("threads", whole)];
+  const workers = args.number("workers", { ...whole, minimum: 0 });
+  const shard = args.text("shard");
+  return {
+    model: args.need("model"),
+    device: args.need("device") as ExtractionDevice,
+    resume: args.flag("resume"),
+    strict: args.flag("strict"),
+    featureMap: args.need("feature-map") as "none" | "f16" | "f32",
+    signal,
+    ...(batch === undefined ? {} : { batch }),
+    ...(threads === undefined ? {} : { threads }),
+    ...(workers === undefined ? {} : { workers }),
+    ...(shard === undefined ? {} : { shard: parseShard(shard) }),
+  };
+}
+
+function parseShard(text: string): { index: number; of: number } {
+  const [, index, of] = /^(\d+)\/(\d+)$/.exec(text)?.map(Number) ?? [];
+  if (index === undefined || of === undefined || index < 1 || index > of) {
+    throw new UsageError(`The option --shard must be I/N with I from 1 to N: it is "${text}"`);
+  }
+  return { index, of };
+}
+
+async function readSidecar(args: Arguments): Promise<Sidecar | undefined> {
+  const path = args.text("sidecar");
+  if (path === undefined) return await loadSidecar(args.need("model"));
+  let value: unknown;
+  try {
+    value = JSON.parse(await Deno.readTextFile(path));
+  } catch (error) {
+    throw new UsageError(`Cannot read the sidecar "${path}": ${(error as Error).message}`);
+  }
+  return parseSidecar(value, { name: path });
+}
+
+const SYNTHETIC_PREFIX = "synthetic:";
+
+function openSource(args: Arguments): Promise<ImageSet> {
+  const source = args.need("images");
+  if (source.startsWith(SYNTHETIC_PREFIX)) return Promise.resolve(drawnImages(source, args));
+  return openImages(source, { labels: args.need("labels") });
+}
+
+function drawnImages(source: string, args: Arguments): ImageSet {
+  const [kindList = "", count = "", size = ""] = source.slice(SYNTHETIC_PREFIX.length).split(":");
+  const [, width, height] = /^(\d+)x(\d+)$/.exec(size)?.map(Number) ?? [];
+  const known: readonly string[] = SYNTHETIC_KINDS;
+  const kinds = kindList === "all" ? known : kindList.split(",");
+  const valid = kinds.every((kind) => known.includes(kind)) && Number(count) >= 1 &&
+    Number.isInteger(Number(count)) && width! >= 1 && height! >= 1;
+  if (!valid) {
+    throw new UsageError(
+      `Synthetic images are synthetic:KINDS:COUNT:WIDTHxHEIGHT with kinds among ${
+        known.join(", ")
+      }: it is "${source}"`,
+    );
+  }
+  const seed = args.number("seed", { minimum: 0, maximum: 2 ** 32 - 1, integer: true })!;
+  const drawn = syntheticSet(Number(count), {
+    width: width!,
+    height: height!,
+    seed,
+    kinds: kinds as SyntheticKind[],
+  });
+  return {
+    path: `${source}:seed=${seed}`,
+    count: drawn.count,
+    names: drawn.names,
+    labels: new Int32Array(drawn.count).fill(-1),
+    classNames: [],
+    skippedFiles: 0,
+    item: (index) => Promise.resolve(drawn.item(index)),
+    read: (index) => Promise.resolve(drawn.item(index).image),
+  };
+}
+
+async function merge(out: string, parts: number, terminal: Terminal): Promise<void> {
+  const path = await mergeShards(out, { of: parts });
+  terminal.note(`Joined ${parts} shards in ${path}`);
+}
+
+function describeStart(start: ExtractionStart, terminal: Terminal): void {
+  terminal.note(`Running on ${start.deviceName}, ${start.batch} images at a time`);
+  if (start.preprocessingGuessed) {
+    terminal.note(
+      "Note: the preprocessing is a guess from the input's size; `ood inspect` shows it, and the " +
+        "sidecar MODEL.json can name the right one",
+    );
+  }
+  if (start.unknownClasses.length > 0) {
+    const shown = start.unknownClasses.slice(0, 5).join(", ");
+    const more = start.unknownClasses.length > 5 ? ", …" : "";
+    terminal.note(
+      `Note: the model has no class for ${start.unknownClasses.length} of the folders (${shown}` +
+        `${more}); their images get no label`,
+    );
+  }
+  if (start.resumed > 0) terminal.note(`Going on after ${start.resumed} images`);
+}
+
+function describeEnd(summary: ExtractionSummary, json: boolean, terminal: Terminal): void {
+  const { skipped, seconds } = summary;
+  for (const { name, reason } of skipped.slice(0, MAX_SHOWN_SKIPS)) {
+    terminal.note(`Skipped ${name}: ${reason}`);
+  }
+  if (skipped.length > MAX_SHOWN_SKIPS) {
+    terminal.note(
+      `Skipped ${skipped.length - MAX_SHOWN_SKIPS} more; the file's metadata lists all`,
+    );
+  }
+  const stages = (["decode", "preprocess", "backbone", "store"] as const)
+    .map((stage) => `${stage} ${seconds[stage].toFixed(1)} s`).join(", ");
+  const where = summary.path === undefined ? "Stopped" : `Wrote ${summary.path}`;
+  terminal.note(
+    `${where}: ${summary.images} images, ${skipped.length} skipped, in ` +
+      `${formatDuration(seconds.total)} (${
+        summary.imagesPerSecond.toFixed(0)
+      } images/s; busy: ${stages})`,
+  );
+  if (json) terminal.printJson(summary);
+}

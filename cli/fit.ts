@@ -1,0 +1,82 @@
+/**
+ * `ood fit`: features to a detector file.
+ *
+ * @module
+ */
+
+import { openFeatures } from "../data/mod.ts";
+import {
+  calibrate,
+  type Detector,
+  findScore,
+  fitDetector,
+  parseParameters,
+  saveDetector,
+  scoreFeatures,
+} from "../methods/mod.ts";
+import type { Command, CommandContext } from "./_command.ts";
+import { DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
+import { ACCEPTANCE_OPTION, acceptanceOf, describeCalibration } from "./calibrate.ts";
+import { OpenSets } from "./_sets.ts";
+
+/** The command. */
+export const fitCommand: Command = {
+  name: "fit",
+  summary: "Fit one score and save it as a detector",
+  details: "With --id the detector is calibrated at once, as `ood calibrate` does.",
+  options: [
+    { name: "method", value: "NAME", help: "the score", required: true },
+    { name: "train", value: "FILE", help: "features of the training set", required: true },
+    { name: "val", value: "FILE", help: "in-distribution validation features, for ReAct" },
+    { name: "id", value: "FILE", help: "in-distribution features to calibrate on" },
+    ACCEPTANCE_OPTION,
+    { name: "out", value: "FILE", help: "the detector to write", required: true },
+    {
+      name: "param",
+      value: "METHOD.NAME=VALUE",
+      help: "set a parameter, for example knn.k=50",
+      multiple: true,
+    },
+    { name: "seed", value: "N", help: "seed of the fit", default: "0" },
+    DEVICE_OPTION,
+    VARIANT_OPTION,
+  ],
+  examples: [
+    "ood fit --method energy --train train.safetensors --id val.safetensors --out energy.safetensors",
+  ],
+  run: runFit,
+};
+
+async function runFit({ args, terminal }: CommandContext): Promise<void> {
+  const method = findScore(args.need("method"));
+  const parameters = parseParameters(args.all("param"))[method.name] ?? {};
+  const acceptance = acceptanceOf(args);
+  await using open = new OpenSets();
+  const train = await open.open(args.need("train"));
+  const [valPath, idPath, out] = [args.text("val"), args.text("id"), args.need("out")];
+  const validation = valPath === undefined ? undefined : await open.open(valPath);
+  using executor = await openExecutor(args, terminal);
+  using progress = terminal.progress(`fit ${method.name}`, train.count, { unit: "images" });
+  let detector: Detector = await fitDetector(method, {
+    train,
+    ...(validation === undefined ? {} : { validation }),
+    parameters,
+    seed: args.number("seed", { minimum: 0, maximum: 2 ** 32 - 1, integer: true })!,
+    context: executor.context,
+    onProgress: ({ done, total }) => progress.update(done, total),
+  });
+  progress.finish();
+  detector.fitted.warnings.forEach((warning) => terminal.note(`Note: ${warning}`));
+  if (idPath !== undefined) {
+    await using id = await openFeatures(idPath);
+    const scores = await scoreFeatures(detector.fitted, id, { executor });
+    detector = detector.calibrated(calibrate(scores, { acceptance }));
+    terminal.note(describeCalibration(detector));
+  }
+  await saveDetector(detector, out);
+  const values = Object.entries(detector.fitted.parameters).map(([name, v]) => `${name} ${v}`);
+  terminal.note(
+    `Wrote ${out}: ${method.title}${values.length === 0 ? "" : ` with ${values.join(", ")}`}, ` +
+      `fitted to ${train.count} images`,
+  );
+}
