@@ -6,6 +6,7 @@
 
 import type { Command } from "./_command.ts";
 import { calibrateCommand } from "./calibrate.ts";
+import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { evalCommand } from "./eval.ts";
 import { exportCommand } from "./export.ts";
@@ -24,4 +25,5 @@ export const COMMANDS: readonly Command[] = [
   calibrateCommand,
   scoreCommand,
   exportCommand,
+  demoCommand,
 ];

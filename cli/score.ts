@@ -4,20 +4,12 @@
  * @module
  */
 
-import { type FeatureSet, openFeatures, openImages, writeFileAtomic } from "../data/mod.ts";
-import {
-  type Detector,
-  type Executor,
-  loadDetector,
-  scoreFeatures,
-  type Verdict,
-} from "../methods/mod.ts";
-import { extractFeatures } from "../onnx/mod.ts";
-import { type Arguments, UsageError } from "./_arguments.ts";
+import { writeFileAtomic } from "../data/mod.ts";
+import { loadDetector } from "../methods/mod.ts";
+import { UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
-import { requireSameModel } from "./_sets.ts";
-import type { Terminal } from "./_terminal.ts";
+import { judgeFeatures, judgeImages, type NamedVerdict, printVerdicts } from "./_verdicts.ts";
 
 /** The command. */
 export const scoreCommand: Command = {
@@ -41,99 +33,32 @@ export const scoreCommand: Command = {
   run: runScore,
 };
 
-/** The verdict on one image. */
-interface NamedVerdict extends Verdict {
-  readonly name: string;
-}
-
 async function runScore({ args, terminal, signal }: CommandContext): Promise<void> {
   const detector = await loadDetector(args.need("detector"));
-  using executor = await openExecutor(args, terminal);
-  const scored = args.text("features") === undefined
-    ? await scoreImages(args, { detector, executor, terminal, signal })
-    : await scoreFile(args.need("features"), detector, executor);
-  const verdicts = scored.names.map((name, i): NamedVerdict => ({
-    name,
-    ...detector.verdict(scored.scores[i]!),
-  }));
-  if (args.flag("json")) {
-    terminal.printJson({ verdicts, skipped: scored.skipped });
-  } else {
-    printVerdicts(verdicts, terminal);
+  const [features, model, source] = ["features", "model", "images"].map((name) => args.text(name));
+  if (features === undefined && (model === undefined || source === undefined)) {
+    throw new UsageError("Either --features, or --model and --images, must say what to judge");
   }
+  using executor = await openExecutor(args, terminal);
+  const { verdicts, skipped } = features === undefined
+    ? await judgeImages(detector, {
+      model: model!,
+      source: source!,
+      executor,
+      terminal,
+      signal,
+    })
+    : await judgeFeatures(detector, { path: features, executor });
+  if (args.flag("json")) terminal.printJson({ verdicts, skipped });
+  else printVerdicts(verdicts, terminal);
   const csv = args.text("csv");
   if (csv !== undefined) {
     await writeFileAtomic(csv, verdictsCsv(verdicts));
     terminal.note(`Wrote ${csv}`);
   }
-  scored.skipped.forEach(({ name, reason }) => terminal.note(`Skipped ${name}: ${reason}`));
+  skipped.forEach(({ name, reason }) => terminal.note(`Skipped ${name}: ${reason}`));
   const rejected = verdicts.filter(({ isInDistribution }) => !isInDistribution).length;
   terminal.note(`${rejected} of ${verdicts.length} images are out of distribution`);
-}
-
-/** Scores with the images' names. */
-interface Scored {
-  readonly names: readonly string[];
-  readonly scores: Float32Array<ArrayBuffer>;
-  readonly skipped: readonly { readonly name: string; readonly reason: string }[];
-}
-
-async function scoreFile(path: string, detector: Detector, executor: Executor): Promise<Scored> {
-  await using set = await openFeatures(path);
-  requireSameModel(detector, set);
-  return { ...await scoreSet(set, detector, executor), skipped: [] };
-}
-
-async function scoreSet(
-  set: FeatureSet,
-  detector: Detector,
-  executor: Executor,
-): Promise<Pick<Scored, "names" | "scores">> {
-  const names = set.names ?? Array.from({ length: set.count }, (_, i) => `row ${i}`);
-  return { names, scores: await scoreFeatures(detector.fitted, set, { executor }) };
-}
-
-async function scoreImages(
-  args: Arguments,
-  run: { detector: Detector; executor: Executor; terminal: Terminal; signal: AbortSignal },
-): Promise<Scored> {
-  const [model, source] = [args.text("model"), args.text("images")];
-  if (model === undefined || source === undefined) {
-    throw new UsageError("Either --features, or --model and --images, must say what to judge");
-  }
-  const { detector, executor, terminal, signal } = run;
-  const images = await openImages(source, { labels: "none" });
-  using progress = terminal.progress("extract", images.count, { unit: "images" });
-  const folder = await Deno.makeTempDir({ prefix: "ood-score-" });
-  try {
-    const summary = await extractFeatures({
-      model,
-      images,
-      out: `${folder}/features.safetensors`,
-      device: executor.kind === "webgpu" ? "webgpu" : "wasm",
-      featureMap: detector.fitted.needs.includes("feature_map") ? "f32" : "none",
-      onProgress: ({ done, total }) => progress.update(done, total),
-      signal,
-    });
-    progress.finish();
-    signal.throwIfAborted();
-    await using set = await openFeatures(summary.path!);
-    requireSameModel(detector, set);
-    return { ...await scoreSet(set, detector, executor), skipped: summary.skipped };
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
-function printVerdicts(verdicts: readonly NamedVerdict[], terminal: Terminal): void {
-  const width = Math.max(5, ...verdicts.map(({ name }) => name.length));
-  terminal.print(`${"image".padEnd(width)}  verdict  p-value  reason`);
-  for (const { name, isInDistribution, pValue, reason } of verdicts) {
-    const verdict = isInDistribution ? "in" : "OUT";
-    terminal.print(
-      `${name.padEnd(width)}  ${verdict.padEnd(7)}  ${pValue.toFixed(4).padStart(7)}  ${reason}`,
-    );
-  }
 }
 
 function verdictsCsv(verdicts: readonly NamedVerdict[]): string {
