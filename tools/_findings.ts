@@ -20,13 +20,23 @@ export function reportFindings(checker: string, findings: readonly string[]): ne
   Deno.exit(0);
 }
 
-/** Runs git-like listing of the project's files, sorted, with forward slashes. */
-export async function listFiles(root: string, skip: ReadonlySet<string>): Promise<string[]> {
+/** Folders at the top that hold nothing of ours: what git, Deno and our own runs put there. */
+const SKIPPED: ReadonlySet<string> = new Set([
+  ...[".git", ".deno", ".bench", "node_modules", "out", ".gl", "coverage"],
+]);
+
+/**
+ * Lists the project's files.
+ *
+ * @param root The project's folder.
+ * @returns Paths from the root, sorted, with forward slashes.
+ */
+export async function listFiles(root: string): Promise<string[]> {
   const files: string[] = [];
   async function visit(folder: string): Promise<void> {
     for await (const entry of Deno.readDir(`${root}/${folder}`)) {
       const path = folder === "" ? entry.name : `${folder}/${entry.name}`;
-      if (skip.has(path)) continue;
+      if (SKIPPED.has(path)) continue;
       if (entry.isDirectory) await visit(path);
       else files.push(path);
     }

@@ -27,6 +27,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: ["runtime", "kernels", "nn", "data", "eval", "onnx", "methods"],
 };
 
+/** The files at the top are the doors of every room. */
+const DOORS: Readonly<Record<string, readonly string[]>> = {
+  "mod.ts": Object.keys(MAY_IMPORT).filter((room) => room !== "cli"),
+  "cli.ts": ["cli"],
+};
+
 /** What may stand at the top level. */
 const TOP_LEVEL: ReadonlySet<string> = new Set([
   ...Object.keys(MAY_IMPORT),
@@ -35,7 +41,11 @@ const TOP_LEVEL: ReadonlySet<string> = new Set([
   ...[".ci", ".git", ".gitignore", ".deno", ".bench", "node_modules", "out", ".gl", "coverage"],
 ]);
 
+/** Lines of code, without comments and empty lines. */
 const MAX_LINES = 500;
+
+/** Longer files, each with the reason why it is one thing all the same. */
+const LONG_FILES: Readonly<Record<string, string>> = {};
 
 function roomOf(path: string): string {
   return path.includes("/") ? path.slice(0, path.indexOf("/")) : "";
@@ -54,7 +64,7 @@ export function checkImports(imports: readonly Import[]): string[] {
 
 function checkFloor({ from, to }: Import): string[] {
   const room = roomOf(from);
-  const allowed = MAY_IMPORT[room];
+  const allowed = MAY_IMPORT[room] ?? DOORS[from];
   if (allowed === undefined) return [];
   if (to === "@std/assert") return [assertion(from)];
   if (!to.includes("/") || to.startsWith("@") || !/\.(ts|wgsl|json)$/.test(to)) return [];
@@ -62,7 +72,7 @@ function checkFloor({ from, to }: Import): string[] {
   if (target === "links") return to.startsWith("links/std_assert") ? [assertion(from)] : [];
   if (target === room || allowed.includes(target) || target === "models") return [];
   const may = allowed.length === 0 ? "nothing" : allowed.join(", ");
-  return [`${from} imports ${to}: ${room} may import ${may} besides itself`];
+  return [`${from} imports ${to}: ${room || from} may import ${may} besides itself`];
 }
 
 function assertion(from: string): string {
@@ -133,6 +143,7 @@ function checkCosts(
     .filter((file) => file.startsWith(`${folder}/`) && file.endsWith(".ts"))
     .map(tree.read).join("\n");
   return ["Flops", "Bytes"]
+    .filter((cost) => !text.includes(`export function ${cost.toLowerCase()}(`))
     .filter((cost) => !new RegExp(`export function \\w+${cost}\\b`).test(text))
     .map((cost) => `${folder} exports no function that ends in ${cost}`);
 }
@@ -169,9 +180,14 @@ export function checkText(path: string, text: string): string[] {
       }
     });
   }
-  const lines = text.split("\n").length;
-  if (path.endsWith(".ts") && lines > MAX_LINES) {
-    findings.push(`${path} has ${lines} lines, more than ${MAX_LINES}: split it by idea`);
+  const lines = path.endsWith(".ts") ? codeLines(text) : 0;
+  if (lines > MAX_LINES && LONG_FILES[path] === undefined) {
+    findings.push(`${path} has ${lines} lines of code, more than ${MAX_LINES}: split it by idea`);
   }
   return findings;
+}
+
+/** Counts lines that are neither empty nor comments, so that documentation is never a burden. */
+function codeLines(text: string): number {
+  return text.split("\n").filter((line) => !/^\s*(?:$|\/\/|\/?\*)/.test(line)).length;
 }

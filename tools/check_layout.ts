@@ -4,6 +4,7 @@
  * @module
  */
 
+import { pathToFileURL } from "node:url";
 import { listFiles, reportFindings } from "./_findings.ts";
 import {
   checkImports,
@@ -13,9 +14,6 @@ import {
   type Import,
 } from "./_layout_rules.ts";
 
-const SKIPPED: ReadonlySet<string> = new Set([
-  ...[".git", ".deno", ".bench", "node_modules", "out", ".gl", "coverage"],
-]);
 const TEXT_REGEXP = /\.(ts|wgsl|md|json|sh|txt|html|py)$|^(run|\.ci\/run|LICENSE)$/;
 const PRODUCT_REGEXP = /^(?:(?:runtime|kernels|nn|onnx|data|methods|eval|cli)\/.*|mod|cli)\.ts$/;
 
@@ -35,7 +33,7 @@ interface ModuleGraph {
 
 /** Every import of the product's files, as Deno itself resolves them. */
 async function readImports(root: string, files: readonly string[]): Promise<Import[]> {
-  const base = `file://${root}/`;
+  const base = `${pathToFileURL(root)}/`;
   const entry = files.map((file) => `import ${JSON.stringify(base + file)};`).join("");
   const { stdout, stderr, success } = await new Deno.Command("deno", {
     args: ["info", "--json", `data:application/typescript,${encodeURIComponent(entry)}`],
@@ -43,6 +41,10 @@ async function readImports(root: string, files: readonly string[]): Promise<Impo
   }).output();
   if (!success) throw new Error(new TextDecoder().decode(stderr));
   const graph: ModuleGraph = JSON.parse(new TextDecoder().decode(stdout));
+  const unread = graph.modules.filter(({ specifier, error }) =>
+    specifier.startsWith(base) && error
+  );
+  if (unread.length > 0) reportFindings("layout", unread.map(({ error }) => error!));
   return graph.modules
     .filter((module) => module.specifier.startsWith(base))
     .flatMap(({ specifier, dependencies = [] }) =>
@@ -58,7 +60,7 @@ async function readImports(root: string, files: readonly string[]): Promise<Impo
 }
 
 const root = Deno.cwd();
-const files = await listFiles(root, SKIPPED);
+const files = await listFiles(root);
 const topLevel = [...new Set(files.map((file) => file.split("/")[0]!))];
 const texts = new Map(
   await Promise.all(

@@ -1,6 +1,8 @@
 import { assertEquals } from "@std/assert";
 import {
+  checkCommands,
   checkLinks,
+  checkMessages,
   checkSymbol,
   type Declaration,
   type DocTag,
@@ -11,7 +13,7 @@ const EXAMPLE: DocTag = { kind: "example", doc: "Add\n```ts\nassertEquals(add(1,
 const TAGS: readonly DocTag[] = [{ kind: "param", name: "a" }, { kind: "return" }, EXAMPLE];
 
 function symbol(tags: readonly DocTag[], rest: Partial<Declaration> = {}): PublicSymbol {
-  const location = { filename: "math.ts", line: 3 };
+  const location = { filename: "math.ts", line: 2 };
   const def = { params: [{ kind: "identifier", name: "a" }], returnType: { repr: "number" } };
   const jsDoc = { doc: "Adds.", tags };
   return { name: "add", declarations: [{ kind: "function", location, def, jsDoc, ...rest }] };
@@ -26,6 +28,17 @@ Deno.test("checkSymbol() asks for parameters, result and an example", () => {
     'add (math.ts:3) does not describe "a"',
     "add (math.ts:3) does not describe what it returns",
     "add (math.ts:3) has no example",
+  ]);
+});
+
+Deno.test("checkSymbol() sees parameters with defaults and takes a promise of nothing for nothing", () => {
+  const left = { kind: "identifier", name: "b" };
+  const returnType = { repr: "Promise", value: { typeParams: [{ repr: "void" }] } };
+  const def = { params: [{ kind: "assign", left }], returnType };
+  assertEquals(checkSymbol(symbol([EXAMPLE], { def })), ['add (math.ts:3) does not describe "b"']);
+  const some = { repr: "Promise", value: { typeParams: [{ repr: "number" }] } };
+  assertEquals(checkSymbol(symbol([EXAMPLE], { def: { returnType: some } })), [
+    "add (math.ts:3) does not describe what it returns",
   ]);
 });
 
@@ -49,4 +62,43 @@ Deno.test("checkLinks() finds links that lead nowhere and leaves the web alone",
   assertEquals(checkLinks("docs/a.md", { text, files }), [
     "docs/a.md links to no.md, which is not there",
   ]);
+});
+
+Deno.test("checkMessages() finds messages that do not begin or end as they should", () => {
+  const text = [
+    'throw new Error("too big");',
+    "throw new RangeError(`Cannot read ${name({ a: `x.` })}.`, { cause });",
+    "throw new UserError(",
+    '  "Cannot write.",',
+    ");",
+    "throw new TypeError(`${name} is no number: it is ${value}`);",
+    'throw new Error("Cannot go on: e.g." + reason);',
+    'throw new ShapeError("matmul", "a");',
+  ].join("\n");
+  assertEquals(checkMessages("a.ts", text), [
+    "a.ts:1 has an error message that begins in lower case",
+    "a.ts:2 has an error message that ends with a period",
+    "a.ts:4 has an error message that ends with a period",
+  ]);
+});
+
+Deno.test("checkCommands() finds files and tasks of code blocks that are not there", () => {
+  const text = [
+    "Outside of blocks models/none.onnx may be named.",
+    "```sh",
+    "./run demo",
+    "./run dome",
+    "deno task ood extract --model models/a.onnx --images photos/x.png --out out/f.safetensors",
+    "deno task ood inspect ./models/b.onnx",
+    'import x from "@oodgpu/oodgpu/models/c.onnx"',
+    "```",
+  ].join("\n");
+  const files = new Set(["README.md", "models/a.onnx"]);
+  assertEquals(
+    checkCommands("README.md", { text, files, tasks: new Set(["demo", "ood"]) }),
+    [
+      "README.md names models/b.onnx, which is not there",
+      "README.md runs the task dome, which deno.json does not have",
+    ],
+  );
 });

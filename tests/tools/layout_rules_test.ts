@@ -35,6 +35,19 @@ Deno.test("checkImports() finds imports that run upward or between neighbours", 
   ]);
 });
 
+Deno.test("checkImports() keeps tests and tools out of the doors", () => {
+  const doors = imports(
+    ["mod.ts", "eval/mod.ts"],
+    ["cli.ts", "cli/main.ts"],
+    ["cli.ts", "tools/check_docs.ts"],
+    ["mod.ts", "cli/main.ts"],
+  );
+  assertEquals(checkImports(doors), [
+    "cli.ts imports tools/check_docs.ts: cli.ts may import cli besides itself",
+    "mod.ts imports cli/main.ts: mod.ts may import runtime, kernels, nn, data, eval, onnx, methods besides itself",
+  ]);
+});
+
 Deno.test("checkImports() keeps assertions out of the product", () => {
   assertEquals(checkImports(imports(["eval/a.ts", "@std/assert"])).length, 1);
 });
@@ -84,6 +97,12 @@ Deno.test("checkKernels() misses costs and exports", () => {
   ]);
 });
 
+Deno.test("checkKernels() takes costs that are named after the kernel or not", () => {
+  const costs = "export function flops(): void {}\nexport function bytes(): void {}";
+  const texts: Record<string, string> = { ...TEXTS, "kernels/x/mod.ts": costs };
+  assertEquals(checkKernels(WHOLE, (path) => texts[path] ?? ""), []);
+});
+
 Deno.test("checkTopLevel() finds what does not belong there", () => {
   assertEquals(checkTopLevel(["runtime", "src"]), ["src does not belong at the top level"]);
 });
@@ -94,5 +113,12 @@ Deno.test("checkText() finds paths of a machine and files that are too long", ()
     "docs/a.md:1 names a path of a machine or a registry's host",
   ]);
   assertEquals(checkText("docs/a.md", "see runtime/work/a.ts and https://example.org/root/"), []);
-  assertEquals(checkText("data/a.ts", "\n".repeat(600)).length, 1);
+});
+
+Deno.test("checkText() counts lines of code only", () => {
+  assertEquals(checkText("data/a.ts", "let a = 1;\n".repeat(501)), [
+    "data/a.ts has 501 lines of code, more than 500: split it by idea",
+  ]);
+  const documented = "\n/**\n * Says.\n */\n// why\nlet a = 1;\n".repeat(500);
+  assertEquals(checkText("data/a.ts", documented), []);
 });
