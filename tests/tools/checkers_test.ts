@@ -79,7 +79,7 @@ async function run(
     }
     const tool = join(import.meta.dirname!, "..", "..", "tools", `check_${checker}.ts`);
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "--allow-read", "--allow-env", "--allow-run=deno", tool],
+      args: ["run", "--quiet", "--allow-read", "--allow-run=deno", tool],
       cwd: root,
       env: {
         NO_COLOR: "1",
