@@ -69,6 +69,13 @@ export function productVariant(
   return known;
 }
 
+/**
+ * Turns that all loops of one invocation may take together. Mesa's llvmpipe ends every loop of an
+ * invocation silently after 65535 turns in total, nested or one after the other (measured), so
+ * longer work is split over several invocations or dispatches.
+ */
+export const LOOP_TURNS = 60_000;
+
 /** A register tile: rows and columns of one invocation. */
 export interface RegisterTile {
   /** Rows, `TM` in the kernels. */

@@ -19,6 +19,7 @@ export * from "./l2_normalize/mod.ts";
 export * from "./layer_norm/mod.ts";
 export * from "./matmul/mod.ts";
 export * from "./preprocess/mod.ts";
+export * from "./prototype_distance/mod.ts";
 export * from "./random/mod.ts";
 export * from "./row_reduce/mod.ts";
 export * from "./softmax/mod.ts";

@@ -6,7 +6,7 @@
 //   c: f32[batches, m, n], row-major; bias: f32[n], read when has_bias is 1.
 // Bindings: a, b, bias, c. Without a bias any buffer may stand for it.
 // Dispatch: gridFor(batches * m * n, 64), folded from x into y.
-// Accumulates in f32, in the order of k.
+// Accumulates in f32, in the order of k, from k_begin to k_end; adds to c when accumulate is 1.
 // Variants: 1. naive (this), 2. matmul_register.wgsl, 3. matmul_tiled.wgsl; figures in
 //   docs/kernels/products.md.
 
@@ -14,7 +14,9 @@ struct Params {
   batches: u32,
   m: u32,
   n: u32,
-  k: u32,
+  k_begin: u32,
+  k_end: u32,
+  accumulate: u32,
   a_batch: u32, // elements between batches, 0 when shared
   a_row: u32, // elements between rows
   a_k: u32, // elements between neighbours along k
@@ -46,7 +48,10 @@ fn main(
   let a_start = batch * params.a_batch + row * params.a_row;
   let b_start = batch * params.b_batch + column * params.b_column;
   var sum = 0.0;
-  for (var k = 0u; k < params.k; k++) {
+  if (params.accumulate == 1u) {
+    sum = c[index];
+  }
+  for (var k = params.k_begin; k < params.k_end; k++) {
     sum = fma(a[a_start + k * params.a_k], b[b_start + k * params.b_k], sum);
   }
   if (params.has_bias == 1u) {

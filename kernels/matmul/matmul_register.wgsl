@@ -8,7 +8,9 @@
 // Bindings: a, b, bias, c. Without a bias any buffer may stand for it.
 // Dispatch: gridFor(tiles, 8), folded from x into y; tiles = batches * row tiles * column tiles.
 //   Neighbouring invocations own neighbouring tiles of a row, so few columns waste no lane.
-// Accumulates in f32, in the order of k: the tile's size does not change a bit of the result.
+// Accumulates in f32, in the order of k, from quad_begin to quad_end; adds to c
+//   when ACCUMULATE is 1.
+//   The tile's size does not change a bit of the result.
 //
 // Made for adapters that compute on the CPU, where a load costs as much as 11 to 25 fma whatever
 // memory it comes from, and a workgroup of 8 is one AVX vector: only fma per load counts. Rows and
@@ -16,11 +18,14 @@
 
 const TM: u32 = 16u; // @spec rows of a tile
 const TN: u32 = 16u; // @spec columns of a tile
+const ACCUMULATE: u32 = 0u; // @spec
 
 struct Params {
   m: u32,
   n: u32,
   quads: u32, // vec4 elements along k
+  quad_begin: u32,
+  quad_end: u32,
   row_tiles: u32,
   column_tiles: u32,
   tiles: u32,
@@ -53,7 +58,7 @@ fn main(
   let b_start = batch * params.b_batch + column * quads;
 
   var sum: array<f32, TM * TN>;
-  for (var q = 0u; q < quads; q++) {
+  for (var q = params.quad_begin; q < params.quad_end; q++) {
     var x: array<vec4<f32>, TM>;
     for (var i = 0u; i < TM; i++) { // @unroll
       x[i] = a[a_start + i * quads + q];
@@ -76,7 +81,11 @@ fn main(
       }
       for (var i = 0u; i < TM; i++) { // @unroll
         if (row + i < params.m) {
-          c[(batch * params.m + row + i) * params.n + column + j] = sum[i * TN + j] + shift;
+          let at = (batch * params.m + row + i) * params.n + column + j;
+          if (ACCUMULATE == 1u) { // @static
+            shift = c[at];
+          }
+          c[at] = sum[i * TN + j] + shift;
         }
       }
     }

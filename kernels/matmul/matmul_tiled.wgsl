@@ -9,7 +9,8 @@
 // Dispatch: gridFor(tiles, 1), folded from x into y; tiles = batches * row tiles * column tiles.
 //   A workgroup of TX * TY invocations does 4*RM*TY rows and 4*RN*TX columns: 64 x 64 with a 4 x 4
 //   register tile, 128 x 128 with 8 x 8 (RM = RN = 2), 256 x 16 for few columns.
-// Accumulates in f32, in the order of k.
+// Accumulates in f32, in the order of k, from quad_begin to quad_end; adds to c
+//   when ACCUMULATE is 1.
 //
 // A step takes 4*KQ values of k. Each invocation fetches 4 x 4 blocks (four rows, one vec4 along k
 // each), transposes them in registers and stores four vec4 along the rows, so that the inner loop
@@ -23,6 +24,7 @@ const TY: u32 = 16u; // @spec invocations along the rows
 const RM: u32 = 1u; // @spec groups of 4 rows per invocation
 const RN: u32 = 1u; // @spec groups of 4 columns per invocation
 const KQ: u32 = 4u; // @spec vec4 elements along k per step
+const ACCUMULATE: u32 = 0u; // @spec
 
 const THREADS: u32 = TX * TY;
 const ROW_GROUPS: u32 = TY * RM;
@@ -34,6 +36,8 @@ struct Params {
   m: u32,
   n: u32,
   quads: u32, // vec4 elements along k
+  quad_begin: u32,
+  quad_end: u32,
   row_tiles: u32,
   column_tiles: u32,
   tiles: u32,
@@ -52,14 +56,14 @@ var<workgroup> a_tile: array<vec4<f32>, 4u * KQ * A_STRIDE>;
 var<workgroup> b_tile: array<vec4<f32>, 4u * KQ * B_STRIDE>;
 
 fn a_at(batch: u32, row: u32, quad: u32) -> vec4<f32> {
-  if (row < params.m && quad < params.quads) {
+  if (row < params.m && quad < params.quad_end) {
     return a[batch * params.a_batch + row * params.quads + quad];
   }
   return vec4<f32>();
 }
 
 fn b_at(batch: u32, column: u32, quad: u32) -> vec4<f32> {
-  if (column < params.n && quad < params.quads) {
+  if (column < params.n && quad < params.quad_end) {
     return b[batch * params.b_batch + column * params.quads + quad];
   }
   return vec4<f32>();
@@ -82,10 +86,9 @@ fn main(
   let first_column = column_tile * COLUMN_GROUPS * 4u;
   let tx = lane % TX;
   let ty = lane / TX;
-  let quads = params.quads;
 
   var sum: array<vec4<f32>, 4u * RM * RN>;
-  for (var step = 0u; step < quads; step += KQ) {
+  for (var step = params.quad_begin; step < params.quad_end; step += KQ) {
     for (var block = lane; block < ROW_GROUPS * KQ; block += THREADS) {
       let q = block % KQ;
       let group = block / KQ;
@@ -145,6 +148,9 @@ fn main(
             let row = first_row + (i * TY + ty) * 4u + r;
             if (row < params.m) {
               let at = (batch * params.m + row) * params.n + column + e;
+              if (ACCUMULATE == 1u) { // @static
+                shift = c[at];
+              }
               c[at] = sum[(i * 4u + r) * RN + j][e] + shift;
             }
           }

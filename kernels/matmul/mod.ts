@@ -60,7 +60,9 @@ const NAIVE: Kernel = {
     batches: "u32",
     m: "u32",
     n: "u32",
-    k: "u32",
+    k_begin: "u32",
+    k_end: "u32",
+    accumulate: "u32",
     a_batch: "u32",
     a_row: "u32",
     a_k: "u32",
@@ -75,6 +77,8 @@ const TILE_PARAMS = {
   m: "u32",
   n: "u32",
   quads: "u32",
+  quad_begin: "u32",
+  quad_end: "u32",
   row_tiles: "u32",
   column_tiles: "u32",
   tiles: "u32",
@@ -312,26 +316,40 @@ function onGpu(
       : BLOCK_TILES[options.block],
   );
   const tiles = batches * tile.rowTiles * tile.columnTiles;
-  ctx.dispatch(tile.kernel, {
-    buffers: [a, b, inputs.bias ?? a, c],
-    params: {
-      m,
-      n,
-      quads,
-      row_tiles: tile.rowTiles,
-      column_tiles: tile.columnTiles,
-      tiles,
-      a_batch: plan.a.batch === 0 ? 0 : m * quads,
-      b_batch: plan.b.batch === 0 ? 0 : n * quads,
-      has_bias: inputs.bias === undefined ? 0 : 1,
-    },
-    workgroups: gridFor(tiles, tile.perWorkgroup),
-  });
+  for (const [begin, end] of chunksOf(quads, CHUNK / 4)) {
+    ctx.dispatch(tile.kernel(begin === 0 ? 0 : 1), {
+      buffers: [a, b, inputs.bias ?? a, c],
+      params: {
+        m,
+        n,
+        quads,
+        quad_begin: begin,
+        quad_end: end,
+        row_tiles: tile.rowTiles,
+        column_tiles: tile.columnTiles,
+        tiles,
+        a_batch: plan.a.batch === 0 ? 0 : m * quads,
+        b_batch: plan.b.batch === 0 ? 0 : n * quads,
+        has_bias: inputs.bias === undefined || begin > 0 ? 0 : 1,
+      },
+      workgroups: gridFor(tiles, tile.perWorkgroup),
+    });
+  }
   return c;
 }
 
+/** Length of k that one dispatch takes, so that no kernel's loops pass `LOOP_TURNS`. */
+const CHUNK = 32_768;
+
+/** Ranges that cover a length; one empty range for an empty length. */
+function chunksOf(length: number, chunk: number): [begin: number, end: number][] {
+  const count = Math.max(1, Math.ceil(length / chunk));
+  return Array.from({ length: count }, (_, i) => [i * chunk, Math.min(length, (i + 1) * chunk)]);
+}
+
 interface TilePlan {
-  readonly kernel: Kernel;
+  /** The kernel that writes c (0) or adds to it (1). */
+  readonly kernel: (accumulate: number) => Kernel;
   readonly rowTiles: number;
   readonly columnTiles: number;
   readonly perWorkgroup: number;
@@ -342,7 +360,8 @@ function registerPlan(
 ): TilePlan {
   const tile = registerTile(size);
   return {
-    kernel: registerKernel({ TM: tile.rows, TN: tile.columns }),
+    kernel: (accumulate) =>
+      registerKernel({ TM: tile.rows, TN: tile.columns, ACCUMULATE: accumulate }),
     rowTiles: Math.ceil(size.rows / tile.rows),
     columnTiles: Math.ceil(size.columns / tile.columns),
     perWorkgroup: REGISTER_LANES,
@@ -351,7 +370,7 @@ function registerPlan(
 
 function tiledPlan(size: { rows: number; columns: number }, tile: BlockTile): TilePlan {
   return {
-    kernel: tiledKernel({ ...tile }),
+    kernel: (accumulate) => tiledKernel({ ...tile, ACCUMULATE: accumulate }),
     rowTiles: Math.ceil(size.rows / blockRows(tile)),
     columnTiles: Math.ceil(size.columns / blockColumns(tile)),
     perWorkgroup: 1,
@@ -365,21 +384,25 @@ function runNaive(
 ): void {
   const { c, plan } = target;
   const { batches, m, n, k } = plan;
-  ctx.dispatch(NAIVE, {
-    buffers: [inputs.a, inputs.b, inputs.bias ?? inputs.a, c],
-    params: {
-      batches,
-      m,
-      n,
-      k,
-      a_batch: plan.a.batch,
-      a_row: plan.a.outer,
-      a_k: plan.a.inner,
-      b_batch: plan.b.batch,
-      b_column: plan.b.outer,
-      b_k: plan.b.inner,
-      has_bias: inputs.bias === undefined ? 0 : 1,
-    },
-    workgroups: gridFor(batches * m * n, 64),
-  });
+  for (const [begin, end] of chunksOf(k, CHUNK)) {
+    ctx.dispatch(NAIVE, {
+      buffers: [inputs.a, inputs.b, inputs.bias ?? inputs.a, c],
+      params: {
+        batches,
+        m,
+        n,
+        k_begin: begin,
+        k_end: end,
+        accumulate: begin === 0 ? 0 : 1,
+        a_batch: plan.a.batch,
+        a_row: plan.a.outer,
+        a_k: plan.a.inner,
+        b_batch: plan.b.batch,
+        b_column: plan.b.outer,
+        b_k: plan.b.inner,
+        has_bias: inputs.bias === undefined || begin > 0 ? 0 : 1,
+      },
+      workgroups: gridFor(batches * m * n, 64),
+    });
+  }
 }

@@ -19,6 +19,8 @@ export interface Tolerance {
 export const TOLERANCE = {
   /** A single operation in f32 on the GPU against its float64 reference. */
   kernel: { absolute: 1e-5, relative: 1e-4, normalisedSquaredError: 1e-7 },
+  /** An f32 sum of tens of thousands of terms that cancel. */
+  longSum: { absolute: 2e-3, relative: 1e-4, normalisedSquaredError: 1e-7 },
   /** Results that must agree to the last bit. */
   exact: { absolute: 0, relative: 0 },
   /** Float64 arithmetic against hand-made or library figures that are given to six digits. */
@@ -29,6 +31,8 @@ export const TOLERANCE = {
   decomposition: { absolute: 1e-11, relative: 1e-11 },
   /** A score on kernels, as a graph or in float64 NumPy: several f32 operations in a row. */
   score: { absolute: 1e-5, relative: 1e-4 },
+  /** A Mahalanobis distance before and after an affine map that is itself rounded to f32. */
+  affine: { absolute: 1e-3, relative: 1e-3 },
   /** One network on two execution providers. */
   provider: { absolute: 1e-3, relative: 1e-3 },
 } as const;

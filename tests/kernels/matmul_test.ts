@@ -7,7 +7,7 @@ import {
   PRODUCT_VARIANTS,
   type ProductVariant,
 } from "../../kernels/matmul/mod.ts";
-import { Rng } from "../../kernels/random/rng.ts";
+import { Rng } from "../../kernels/random/mod.ts";
 import {
   type Context,
   DTypeError,
@@ -16,7 +16,7 @@ import {
   type Tensor,
 } from "../../runtime/mod.ts";
 import { gpuTest, openTestGpu } from "../_support/gpu.ts";
-import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
+import { assertClose, TOLERANCE, type Tolerance } from "../_support/tolerance.ts";
 
 const SEED = 11;
 
@@ -50,6 +50,7 @@ function run(ctx: Context, shapes: Case, variant?: ProductVariant, block?: Block
 async function agree(
   contexts: { gpu: GpuContext; host: Context },
   cases: readonly Case[],
+  tolerance: Tolerance = TOLERANCE.kernel,
 ): Promise<void> {
   for (const shapes of cases) {
     const expected = run(contexts.host, shapes);
@@ -58,7 +59,7 @@ async function agree(
     actual.forEach((values, i) => {
       const label = `${PRODUCT_VARIANTS[i]} ${JSON.stringify(shapes)} seed ${SEED}`;
       assertEquals(results[i]!.shape, expected.shape, label);
-      assertClose(values, expected.data, TOLERANCE.kernel, label);
+      assertClose(values, expected.data, tolerance, label);
     });
   }
 }
@@ -125,6 +126,16 @@ gpuTest("matmul() of an empty sum is the bias, and of no rows nothing", async (c
 gpuTest("matmul() keeps its accuracy over a long sum", async (contexts) => {
   await agree(contexts, [{ a: [18, 4099], b: [20, 4099], transposeB: true }]);
 });
+
+gpuTest(
+  "matmul() sums beyond the 65535 turns after which llvmpipe leaves a loop",
+  async (contexts) => {
+    await agree(contexts, [
+      { a: [3, 70_001], b: [2, 70_001], transposeB: true, bias: 2 },
+      { a: [1, 300_004], b: [1, 300_004], transposeB: true },
+    ], TOLERANCE.longSum);
+  },
+);
 
 gpuTest("matmul() covers more workgroups than one axis of the grid has", async ({ gpu }) => {
   const rows = 65_536 * 64 + 3;
