@@ -31,6 +31,20 @@ export function ioError(verb: "read" | "write", path: string, error: unknown): U
   return new UserError(`Cannot ${verb} "${path}": ${ioReason(error)}`, { cause: error });
 }
 
+/** Refuses the content of a file. */
+export function cannotRead(path: string, why: string): never {
+  throw new UserError(`Cannot read "${path}": ${why}`);
+}
+
+/** The content of a JSON text; `why` is what to say when it is none. */
+export function parseJson(path: string, text: string, why: string = "it is no JSON text"): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    cannotRead(path, why);
+  }
+}
+
 /** The folder part and the last part of a path, for either separator. */
 export function splitPath(path: string): { folder: string; base: string } {
   const at = Math.max(path.lastIndexOf("/"), path.lastIndexOf("\\"));

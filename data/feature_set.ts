@@ -14,7 +14,8 @@
 import { createHash } from "node:crypto";
 import { UserError } from "../runtime/errors.ts";
 import { ioError, kindOf, splitPath } from "./_io_error.ts";
-import { type SafetensorsArray, SafetensorsFile } from "./safetensors.ts";
+import type { SafetensorsArray } from "./safetensors.ts";
+import { SafetensorsFile } from "./safetensors_file.ts";
 
 /** The arrays that this project knows. */
 export type FeatureKey =

@@ -25,5 +25,8 @@ export * from "./half.ts";
 export * from "./image.ts";
 export * from "./images.ts";
 export * from "./safetensors.ts";
+export * from "./safetensors_file.ts";
+export * from "./safetensors_header.ts";
+export * from "./safetensors_writer.ts";
 export * from "./shards.ts";
 export * from "./synthetic.ts";

@@ -15,11 +15,10 @@ import {
   type SafetensorsArray,
   type SafetensorsData,
   type SafetensorsDType,
-  SafetensorsFile,
-  type SafetensorsSpec,
-  SafetensorsWriter,
   writeSafetensors,
 } from "./safetensors.ts";
+import { SafetensorsFile } from "./safetensors_file.ts";
+import { type SafetensorsSpec, SafetensorsWriter } from "./safetensors_writer.ts";
 
 /** An image that gave no row. */
 export interface SkippedImage {

@@ -9,7 +9,9 @@ import {
   openFeatures,
   requireCompatible,
 } from "../../data/feature_set.ts";
-import { SafetensorsFile, SafetensorsWriter, writeSafetensors } from "../../data/safetensors.ts";
+import { writeSafetensors } from "../../data/safetensors.ts";
+import { SafetensorsFile } from "../../data/safetensors_file.ts";
+import { SafetensorsWriter } from "../../data/safetensors_writer.ts";
 import { UserError } from "../../runtime/errors.ts";
 
 function f32(shape: number[], value: (i: number) => number = (i) => i): HostArray {

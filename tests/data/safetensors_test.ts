@@ -1,11 +1,9 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { concat, temporaryFolder } from "../_support/images.ts";
 import {
   decodeSafetensors,
   encodeSafetensors,
   readSafetensors,
-  SafetensorsFile,
-  SafetensorsWriter,
   writeSafetensors,
 } from "../../data/safetensors.ts";
 import { UserError } from "../../runtime/errors.ts";
@@ -154,82 +152,6 @@ Deno.test("encodeSafetensors() refuses a shape that does not hold its data", () 
   assertThrows(() => encodeSafetensors({ x }), RangeError, "does not hold 3");
   const wrong = { data: new Int32Array(2), shape: [2], dtype: "F16" as const };
   assertThrows(() => encodeSafetensors({ wrong }), TypeError, "I32 data does not make a F16");
-});
-
-Deno.test("SafetensorsFile reads rows by ranges and never more", async () => {
-  await using folder = await temporaryFolder();
-  const path = `${folder.path}/a.safetensors`;
-  const data = Float32Array.from({ length: 20000 }, (_, i) => i);
-  await writeSafetensors(path, { x: { data, shape: [1000, 20] } });
-  await using opened = await SafetensorsFile.open(path);
-  const reads = [990, 0, 500].map((start) => opened.readRows("x", { start, rows: 10 }));
-  for (const [i, part] of (await Promise.all(reads)).entries()) {
-    const start = [990, 0, 500][i]!;
-    assertEquals(part.shape, [10, 20]);
-    assertEquals([part.data[0], part.data[199]], [20 * start, 20 * start + 199]);
-  }
-  assertEquals(opened.largestRead, 800);
-  await assertRejects(() => opened.readRows("x", { start: 995, rows: 6 }), RangeError);
-  assertThrows(() => opened.entry("y"), UserError, 'there is no "y" in it; it has x');
-});
-
-Deno.test("SafetensorsFile.open() says why a file cannot be opened", async () => {
-  await using folder = await temporaryFolder();
-  const { path } = folder;
-  await assertRejects(() => SafetensorsFile.open(`${path}/no`), UserError, "there is no such file");
-  await assertRejects(() => SafetensorsFile.open(path), UserError, "folder");
-  await writeSafetensors(`${path}/a`, { x: { data: new Float32Array(100), shape: [100] } });
-  await Deno.truncate(`${path}/a`, 200);
-  const error = await assertRejects(() => SafetensorsFile.open(`${path}/a`), UserError);
-  assert(error.message.includes("the file has 200: it is truncated"), error.message);
-});
-
-Deno.test("SafetensorsFile notices a file that shrinks after it was opened", async () => {
-  await using folder = await temporaryFolder();
-  const path = `${folder.path}/a`;
-  await writeSafetensors(path, { x: { data: new Float32Array(100), shape: [100] } });
-  await using opened = await SafetensorsFile.open(path);
-  await Deno.truncate(path, 200);
-  await assertRejects(() => opened.read("x"), UserError, "cut off");
-});
-
-Deno.test("SafetensorsWriter makes the same bytes as one write, in any interleaving", async () => {
-  await using folder = await temporaryFolder();
-  const x = { data: Float32Array.from({ length: 12 }, (_, i) => i / 2), shape: [4, 3] };
-  const labels = { data: new Int32Array([3, 2, 1, 0]), shape: [4] };
-  await writeSafetensors(`${folder.path}/a`, { x: { ...x, dtype: "F16" }, labels }, { k: "v" });
-  {
-    await using writer = await SafetensorsWriter.open(`${folder.path}/b`, {
-      labels: { dtype: "I32", shape: [4] },
-      x: { dtype: "F16", shape: [4, 3] },
-    }, { k: "v" });
-    await writer.append("labels", labels.data.subarray(0, 3) as Int32Array<ArrayBuffer>);
-    const writes = [0, 1, 2, 3].map((row) =>
-      writer.append("x", x.data.slice(3 * row, 3 * row + 3))
-    );
-    await writer.append("labels", labels.data.slice(3));
-    await Promise.all(writes);
-    await writer.finish();
-  }
-  const [a, b] = await Promise.all(
-    ["a", "b"].map((name) => Deno.readFile(`${folder.path}/${name}`)),
-  );
-  assertEquals(a, b);
-});
-
-Deno.test("SafetensorsWriter refuses too much, too little and the undeclared, and leaves no file", async () => {
-  await using folder = await temporaryFolder();
-  {
-    await using writer = await SafetensorsWriter.open(`${folder.path}/a`, {
-      x: { dtype: "F32", shape: [2, 2] },
-    });
-    await writer.append("x", new Float32Array(2));
-    await assertRejects(() => writer.append("x", new Float32Array(3)), RangeError, "holds 4");
-    await assertRejects(() => writer.append("y", new Float32Array(1)), TypeError, "not declared");
-    await assertRejects(() => writer.append("x", new Int32Array(2)), TypeError, "I32 data");
-    await assertRejects(() => writer.finish(), RangeError, "of 4 elements");
-  }
-  assertEquals(await Array.fromAsync(Deno.readDir(folder.path)), []);
 });
 
 Deno.test("readSafetensors() gives back what writeSafetensors() wrote", async () => {
