@@ -1,15 +1,13 @@
 /**
- * Building ONNX graphs by hand, and joining them to models.
+ * Building ONNX graphs by hand.
  *
  * @module
  */
 
-import { type Dimension, MAX_IR_VERSION, OnnxModel, OPSET_RANGE } from "./model.ts";
-import { pruneUnused, renamedGraph, toValueInfoProto } from "./edit.ts";
+import { type AttributeValue, makeAttribute } from "./attribute.ts";
+import { toValueInfoProto } from "./edit.ts";
+import { OnnxModel } from "./model.ts";
 import {
-  ATTRIBUTE,
-  ATTRIBUTE_TYPES,
-  type AttributeProto,
   create,
   type ElementType,
   GRAPH,
@@ -23,35 +21,10 @@ import {
   type TensorProto,
   type ValueInfoProto,
 } from "./proto/mod.ts";
-import { makeTensor, type OnnxData } from "./tensor.ts";
 import { inferShapes } from "./shapes.ts";
-
-/**
- * An attribute's value. A plain number is a float and a bigint an integer, so that `1` and `1n`
- * differ as ONNX's types do; a list likewise.
- */
-export type AttributeValue =
-  | number
-  | bigint
-  | string
-  | readonly number[]
-  | readonly bigint[]
-  | readonly string[]
-  | TensorProto;
-
-/** The operator set that graphs are built for by default. */
-export const DEFAULT_OPSET = 17;
-
-// The lowest file format version that each range of operator sets came with.
-const IR_VERSIONS: readonly (readonly [number, number])[] = [
-  [24, 11],
-  [21, 10],
-  [19, 9],
-  [15, 8],
-  [12, 7],
-  [11, 6],
-  [0, 5],
-];
+import { makeTensor, type OnnxData } from "./tensor.ts";
+import type { Dimension } from "./value_info.ts";
+import { DEFAULT_OPSET, irVersionOf, OPSET_RANGE } from "./versions.ts";
 
 /**
  * Builds a graph node by node. Helpers hide how operators changed between operator sets, so that
@@ -382,146 +355,4 @@ export class GraphBuilder {
     this.#names.add(name);
     return name;
   }
-}
-
-/** How two graphs are joined. */
-export interface JoinOptions {
-  /** For every input of the second graph, the value of the first that feeds it. */
-  readonly inputs: Readonly<Record<string, string>>;
-  /** Outputs of the result, from either graph; all outputs of both by default. */
-  readonly outputs?: readonly string[];
-  /** What names of the second graph get in front where they clash; `ood/` by default. */
-  readonly prefix?: string;
-}
-
-/**
- * Joins a graph to a model: one file that goes from the model's inputs through both.
- *
- * Names of the second graph that are taken in the first get a prefix; its outputs keep theirs
- * where they are free. Nodes that no output needs are dropped.
- *
- * @param backbone The model whose values feed the second graph.
- * @param scorer The second graph, built for the backbone's operator set (`new GraphBuilder({
- * opset: backbone.opset() })`).
- * @param options What feeds its inputs, and which outputs the result has.
- * @returns The joined model.
- * @throws {TypeError} When an input is not fed, a name is unknown, or the operator sets differ.
- *
- * @example A classifier that also says how large its largest logit is
- * ```ts
- * import { GraphBuilder, joinGraphs, readModel } from "@oodgpu/oodgpu/onnx";
- * import { assertEquals } from "@std/assert";
- *
- * const model = await readModel("models/cifar10-resnet20.onnx");
- * const builder = new GraphBuilder({ opset: model.opset() });
- * const x = builder.input("x", ["N", 10]);
- * builder.output("score", builder.reduce("ReduceMax", x, { axes: [1] }));
- * const joined = joinGraphs(model, builder.build(), {
- *   inputs: { x: "logits" },
- *   outputs: ["logits", "score"],
- * });
- * assertEquals(joined.graph.outputs.map((output) => output.name), ["logits", "score"]);
- * ```
- */
-export function joinGraphs(
-  backbone: OnnxModel,
-  scorer: OnnxModel,
-  options: JoinOptions,
-): OnnxModel {
-  for (const set of scorer.proto.opsetImport) {
-    const domain = set.domain ?? "";
-    const present = backbone.opset(domain);
-    if (present !== 0 && present !== set.version) {
-      throw new TypeError(
-        `Cannot join "${scorer.name}" to "${backbone.name}": it is built for operator set ` +
-          `${set.version} and the model uses ${present}; build it with that`,
-      );
-    }
-  }
-  const prefix = options.prefix ?? "ood/";
-  const feeds = new Map(Object.entries(options.inputs));
-  for (const input of scorer.graph.inputs) {
-    const feed = feeds.get(input.name);
-    if (feed === undefined) {
-      throw new TypeError(`Cannot join "${scorer.name}": its input "${input.name}" is not fed`);
-    }
-    if (!backbone.graph.has(feed)) {
-      throw new TypeError(
-        `Cannot join "${scorer.name}": the model has no value "${feed}" to feed "${input.name}"`,
-      );
-    }
-  }
-  const taken = new Set([
-    ...backbone.graph.inputs.map((input) => input.name),
-    ...backbone.graph.initializers.keys(),
-    ...backbone.graph.valueNames(),
-  ]);
-  const rename = (name: string) => feeds.get(name) ?? (taken.has(name) ? prefix + name : name);
-  const second = renamedGraph(scorer.graph.proto, rename);
-  const first = backbone.graph.proto;
-  const outputs = [...first.output, ...second.output];
-  const kept = options.outputs === undefined ? outputs : options.outputs.map((name) => {
-    const found = outputs.find((output) => output.name === name);
-    if (found === undefined) {
-      throw new TypeError(`Cannot join "${scorer.name}": neither graph has the output "${name}"`);
-    }
-    return found;
-  });
-  const domains = new Map(
-    [...backbone.proto.opsetImport, ...scorer.proto.opsetImport].map((set) => [
-      set.domain ?? "",
-      set,
-    ]),
-  );
-  const graph: GraphProto = {
-    ...first,
-    node: [...first.node, ...second.node],
-    initializer: [...first.initializer, ...second.initializer],
-    output: kept,
-    valueInfo: [...first.valueInfo, ...second.valueInfo],
-    sparseInitializer: [...first.sparseInitializer, ...second.sparseInitializer],
-  };
-  const joined = new OnnxModel({
-    ...backbone.proto,
-    irVersion: Math.max(backbone.proto.irVersion ?? 0, scorer.proto.irVersion ?? 0),
-    opsetImport: [...domains.values()],
-    graph,
-  }, { name: backbone.name });
-  return pruneUnused(joined);
-}
-
-/**
- * Makes an attribute; the value's kind says which of ONNX's types it has.
- *
- * @param name The attribute's name.
- * @param value The value; an empty list is a list of integers.
- * @returns The attribute.
- *
- * @example An integer
- * ```ts
- * import { makeAttribute } from "@oodgpu/oodgpu/onnx";
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(makeAttribute("axis", 1n).i, 1n);
- * ```
- */
-export function makeAttribute(name: string, value: AttributeValue): AttributeProto {
-  const make = (type: keyof typeof ATTRIBUTE_TYPES, fields: Partial<AttributeProto>) =>
-    create<AttributeProto>(ATTRIBUTE, { name, type: ATTRIBUTE_TYPES[type], ...fields });
-  if (typeof value === "number") return make("float", { f: Math.fround(value) });
-  if (typeof value === "bigint") return make("int", { i: value });
-  if (typeof value === "string") return make("string", { s: new TextEncoder().encode(value) });
-  if (!Array.isArray(value)) return make("tensor", { t: value as TensorProto });
-  const [first] = value as readonly unknown[];
-  if (typeof first === "number") return make("floats", { floats: [...value as number[]] });
-  if (typeof first === "string") {
-    return make("strings", {
-      strings: (value as string[]).map((text) => new TextEncoder().encode(text)),
-    });
-  }
-  return make("ints", { ints: [...value as bigint[]] });
-}
-
-function irVersionOf(opset: number): number {
-  return IR_VERSIONS.find(([from]) => opset >= from)?.[1] ?? MAX_IR_VERSION;
 }

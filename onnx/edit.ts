@@ -8,7 +8,8 @@
 import { f32ToF16 } from "../data/half.ts";
 import { UserError } from "../runtime/errors.ts";
 import { nearestName } from "../runtime/nearest.ts";
-import { type Dimension, OnnxModel, type OnnxNode, type ValueInfo } from "./model.ts";
+import { OnnxModel } from "./model.ts";
+import type { OnnxNode } from "./node.ts";
 import {
   type AttributeProto,
   create,
@@ -29,6 +30,7 @@ import {
 } from "./proto/mod.ts";
 import { inferShapes } from "./shapes.ts";
 import { makeTensor, readTensor, toNumbers } from "./tensor.ts";
+import type { Dimension, ValueInfo } from "./value_info.ts";
 
 /**
  * Makes values in the middle of a graph outputs too, behind the outputs it has.
@@ -378,7 +380,10 @@ function renamedNode(node: NodeProto, rename: (name: string) => string): NodePro
 
 function requireValue(model: OnnxModel, name: string): void {
   if (model.graph.has(name)) return;
-  const close = nearestName(name, [...model.graph.valueNames(), ...model.graph.initializers.keys()]);
+  const close = nearestName(name, [
+    ...model.graph.valueNames(),
+    ...model.graph.initializers.keys(),
+  ]);
   throw new UserError(
     `"${model.name}" has no value "${name}"${
       close === undefined ? "" : `; did you mean "${close}"`

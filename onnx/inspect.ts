@@ -8,20 +8,16 @@
 import type { PreprocessSpec } from "../kernels/preprocess/spec.ts";
 import { UserError } from "../runtime/errors.ts";
 import { nearestName } from "../runtime/nearest.ts";
-import { makeAttribute } from "./build.ts";
+import { makeAttribute } from "./attribute.ts";
 import { exposeOutputs, pruneUnused, withGraph } from "./edit.ts";
-import {
-  type Dimension,
-  type OnnxGraph,
-  type OnnxModel,
-  type OnnxNode,
-  type ValueInfo,
-  writeModel,
-} from "./model.ts";
+import type { OnnxGraph } from "./graph.ts";
+import { type OnnxModel, writeModel } from "./model.ts";
+import type { OnnxNode } from "./node.ts";
 import { create, ELEMENT_TYPES, NODE, type NodeProto } from "./proto/mod.ts";
 import { inferShapes } from "./shapes.ts";
 import { OUTPUT_KEYS, type Sidecar, type SidecarOutputs } from "./sidecar.ts";
 import { type OnnxTensor, toFloat32, toNumbers } from "./tensor.ts";
+import type { Dimension, ValueInfo } from "./value_info.ts";
 
 /** The input that takes images. */
 export interface ImageInput {

@@ -17,11 +17,16 @@
  * @module
  */
 
+export * from "./attribute.ts";
 export * from "./build.ts";
 export * from "./edit.ts";
 export * from "./extraction.ts";
+export * from "./extraction_options.ts";
+export * from "./graph.ts";
 export * from "./inspect.ts";
+export * from "./join.ts";
 export * from "./model.ts";
+export * from "./node.ts";
 export type {
   AttributeProto,
   DimensionProto,
@@ -44,3 +49,5 @@ export * from "./session.ts";
 export * from "./shapes.ts";
 export * from "./sidecar.ts";
 export * from "./tensor.ts";
+export * from "./value_info.ts";
+export { DEFAULT_OPSET, MAX_IR_VERSION, OPSET_RANGE } from "./versions.ts";

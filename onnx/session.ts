@@ -16,8 +16,9 @@ import { UserError } from "../runtime/errors.ts";
 import type { Gpu } from "../runtime/device.ts";
 import { type DType, Tensor, type TypedArray } from "../runtime/tensor.ts";
 import { setDynamicBatch } from "./edit.ts";
-import { OnnxModel, parseModel, readModel, type ValueInfo, writeModel } from "./model.ts";
+import { OnnxModel, parseModel, readModel, writeModel } from "./model.ts";
 import { inferShapes } from "./shapes.ts";
+import type { ValueInfo } from "./value_info.ts";
 
 export type { HostArray } from "../data/feature_set.ts";
 

@@ -8,9 +8,12 @@
  * @module
  */
 
-import type { Dimension, OnnxGraph, OnnxModel, OnnxNode, ValueInfo } from "./model.ts";
+import type { OnnxGraph } from "./graph.ts";
+import type { OnnxModel } from "./model.ts";
+import type { OnnxNode } from "./node.ts";
 import { ELEMENT_TYPES, type ElementType } from "./proto/mod.ts";
 import { elementTypeName, toNumbers } from "./tensor.ts";
+import { type Dimension, dimensionProduct, type ValueInfo } from "./value_info.ts";
 
 /** Options of {@linkcode inferShapes}. */
 export interface InferOptions {
@@ -404,28 +407,6 @@ class Inference {
         return undefined;
     }
   }
-}
-
-/**
- * Multiplies dimensions.
- *
- * @param shape The dimensions.
- * @returns A number when all are fixed, a name when it is the only factor besides ones, else `"?"`.
- *
- * @example A batch of vectors
- * ```ts
- * import { dimensionProduct } from "@oodgpu/oodgpu/onnx";
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals([dimensionProduct([64, 1, 1]), dimensionProduct(["N", 1])], [64, "N"]);
- * ```
- */
-export function dimensionProduct(shape: readonly Dimension[]): Dimension {
-  const names = shape.filter((length) => typeof length === "string");
-  const numbers = shape.filter((length) => typeof length === "number");
-  const product = numbers.reduce((a, b) => a * b, 1);
-  if (names.length === 0 || product === 0) return product;
-  return names.length === 1 && product === 1 ? names[0]! : "?";
 }
 
 function wrap(axis: number, rank: number): number {
