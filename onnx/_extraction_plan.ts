@@ -1,0 +1,309 @@
+/**
+ * What is settled before the first image of an extraction: the model and its parts, where it runs,
+ * preprocessing, labels, and the file with its metadata.
+ */
+
+import { createHash } from "node:crypto";
+import { alignLabels, type ImageSet } from "../data/images.ts";
+import type { SafetensorsArray } from "../data/safetensors.ts";
+import { FeatureWriter } from "../data/shards.ts";
+import { preprocessedSize, type PreprocessSpec } from "../kernels/preprocess/mod.ts";
+import { type Context, Gpu, GpuUnavailableError, Host, UserError } from "../runtime/mod.ts";
+import type { ExtractionDevice, ExtractionOptions } from "./extraction_options.ts";
+import {
+  exposeForExtraction,
+  type ExtractionModel,
+  headWeights,
+  inspect,
+  type Inspection,
+} from "./inspect.ts";
+import { type OnnxModel, parseModel, readModel, writeModel } from "./model.ts";
+import { loadSidecar, OUTPUT_KEYS } from "./sidecar.ts";
+import config from "../deno.json" with { type: "json" };
+
+/**
+ * Images in one run: as many as make so many floats of input, within limits. In WebAssembly more
+ * does not make it faster and less keeps the stages in step; a GPU wants more at a time.
+ */
+const BATCHES = {
+  wasm: { floats: 1 << 21, least: 8, most: 64 },
+  webgpu: { floats: 1 << 23, least: 8, most: 256 },
+} as const;
+const STATS_AT_ONCE = 64;
+
+/** A model and what is known of it. */
+export interface LoadedModel {
+  readonly model: OnnxModel;
+  readonly name: string;
+  readonly sha256: string;
+  readonly inspection: Inspection;
+  readonly extraction: ExtractionModel;
+}
+
+export async function loadModel(options: ExtractionOptions): Promise<LoadedModel> {
+  const isPath = typeof options.model === "string";
+  const path = isPath ? options.model as string : "model";
+  const model = isPath ? await readModel(path) : parseModel(options.model as Uint8Array);
+  const sidecar = options.sidecar ?? (isPath ? await loadSidecar(path) : undefined);
+  const inspection = inspect(model, sidecar === undefined ? {} : { sidecar });
+  return {
+    model,
+    name: path.split(/[\\/]/).pop()!,
+    sha256: await hashModel(options.model, model),
+    inspection,
+    extraction: exposeForExtraction(model, inspection),
+  };
+}
+
+/** The hash of the file; of the whole model where its data lie in other files. */
+async function hashModel(source: string | Uint8Array, model: OnnxModel): Promise<string> {
+  const bytes = typeof source === "string" ? await Deno.readFile(source) : source;
+  let data = 0;
+  for (const tensor of model.graph.initializers.values()) data += tensor.rawData?.length ?? 0;
+  const whole = data > bytes.length ? writeModel(model) : bytes;
+  return createHash("sha256").update(whole).digest("hex");
+}
+
+/** Where kernels and the model run. */
+export interface Executor extends AsyncDisposable {
+  readonly device: "webgpu" | "wasm";
+  /** In words: which adapter, or wasm. */
+  readonly name: string;
+  /** Where kernels run. */
+  readonly ctx: Context;
+  readonly gpu: Gpu | undefined;
+}
+
+export async function openExecutor(options: ExtractionOptions): Promise<Executor> {
+  const { device = "auto" } = options;
+  const wasm = (): Executor => ({
+    device: "wasm",
+    name: "wasm",
+    ctx: new Host(),
+    gpu: undefined,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  });
+  if (device === "wasm") return wasm();
+  const gpu = options.gpu ?? await openGpu(device);
+  if (gpu === undefined) return wasm();
+  if (device === "auto" && gpu.adapter.isSoftware) {
+    if (options.gpu === undefined) gpu[Symbol.dispose]();
+    return wasm();
+  }
+  const { description, device: number, vendor } = gpu.adapter;
+  return {
+    device: "webgpu",
+    name: `webgpu, ${description || `${vendor} ${number}`}`,
+    ctx: gpu,
+    gpu,
+    async [Symbol.asyncDispose]() {
+      // Whatever is wrong with the device was thrown by what used it.
+      await gpu.idle().catch(() => {});
+      if (options.gpu === undefined) gpu[Symbol.dispose]();
+    },
+  };
+}
+
+async function openGpu(device: ExtractionDevice): Promise<Gpu | undefined> {
+  try {
+    return await Gpu.open();
+  } catch (error) {
+    if (device === "auto" && error instanceof GpuUnavailableError) return undefined;
+    throw error;
+  }
+}
+
+/** What is decided before the first image. */
+export interface Plan {
+  readonly spec: PreprocessSpec;
+  readonly guessed: boolean;
+  /** Size of the model's input. */
+  readonly size: { readonly width: number; readonly height: number };
+  readonly batch: number;
+  /** Keys of rows and of the head. */
+  readonly keys: readonly string[];
+  readonly storeMap: boolean;
+  readonly labels: Int32Array<ArrayBuffer>;
+  readonly labelNames: readonly string[] | undefined;
+  readonly unknownClasses: readonly string[];
+}
+
+export function makePlan(
+  options: ExtractionOptions,
+  source: LoadedModel,
+  executor: Executor,
+): Plan {
+  const { inspection, extraction } = source;
+  const { spec, size, guessed } = specFor(options, source);
+  const { floats, least, most } = BATCHES[executor.device];
+  const fitting = Math.floor(floats / (3 * size.width * size.height));
+  const batch = options.batch ?? Math.max(least, Math.min(most, fitting));
+  if (!Number.isInteger(batch) || batch < 1) {
+    throw new UserError(
+      `Cannot extract in batches of ${batch}: a whole number from 1 was expected`,
+    );
+  }
+  const { featureMap = "none" } = options;
+  const storeMap = featureMap !== "none" && extraction.names.feature_map !== undefined;
+  if (featureMap !== "none" && !storeMap) {
+    throw new UserError(
+      `Cannot store feature maps of "${source.name}": ${inspection.reasons.featureMap}`,
+    );
+  }
+  const rows = OUTPUT_KEYS.filter((key) => extraction.names[key] !== undefined)
+    .flatMap((key): string[] =>
+      key !== "feature_map" ? [key] : storeMap ? [key, "feature_norms"] : ["feature_norms"]
+    );
+  return {
+    spec,
+    guessed,
+    size,
+    batch,
+    storeMap,
+    keys: [...rows, "labels", ...(inspection.head ? ["head.weight", "head.bias"] : [])],
+    ...labelsFor(options.images, inspection),
+  };
+}
+
+/** The preprocessing, completed to the model's size and checked against it. */
+function specFor(
+  options: ExtractionOptions,
+  source: LoadedModel,
+): Pick<Plan, "spec" | "size" | "guessed"> {
+  const { inspection, name } = source;
+  const image = inspection.image!;
+  const given = options.preprocessing ?? inspection.preprocessing?.spec;
+  if (given === undefined) {
+    throw new UserError(
+      `Cannot extract with "${name}": nothing says how images are preprocessed; give it a sidecar ` +
+        `with "preprocessing"`,
+    );
+  }
+  const guessed = options.preprocessing === undefined && inspection.preprocessing!.guessed;
+  const { width, height } = image;
+  const known = typeof width === "number" && typeof height === "number"
+    ? { width, height }
+    : undefined;
+  const spec = completed(given, known);
+  const fixed = spec.crop ??
+    (spec.resize !== undefined && "width" in spec.resize ? spec.resize : undefined);
+  if (fixed === undefined) {
+    throw new UserError(
+      `Cannot extract with "${name}": its preprocessing leaves images of different sizes; add a ` +
+        `"crop" with a width and a height`,
+    );
+  }
+  const size = preprocessedSize(fixed, spec);
+  if (known !== undefined && (known.width !== size.width || known.height !== size.height)) {
+    throw new UserError(
+      `Cannot extract with "${name}": its preprocessing gives ${size.width} x ${size.height} ` +
+        `pixels and the model takes ${known.width} x ${known.height}`,
+    );
+  }
+  return { spec, size, guessed };
+}
+
+/** Without a crop or a whole size, the model's own size completes the description. */
+function completed(
+  spec: PreprocessSpec,
+  size: { readonly width: number; readonly height: number } | undefined,
+): PreprocessSpec {
+  if (size === undefined || spec.crop !== undefined) return spec;
+  if (spec.resize === undefined) return { ...spec, resize: size };
+  return "shorter" in spec.resize ? { ...spec, crop: size } : spec;
+}
+
+/** Labels in the model's order; -1 where the model has no such class. */
+function labelsFor(
+  images: ImageSet,
+  inspection: Inspection,
+): Pick<Plan, "labels" | "labelNames" | "unknownClasses"> {
+  const { labels: names, classes } = inspection;
+  if (names !== undefined) {
+    const aligned = alignLabels(images, names, { unknown: "ignore" });
+    return {
+      labels: aligned.labels,
+      labelNames: names,
+      unknownClasses: aligned.unknownClasses,
+    };
+  }
+  // Folders are numbered by name, which is the model's order only if they are the model's classes.
+  const same = images.classNames.length === 0 || classes === undefined ||
+    images.classNames.length === classes;
+  if (!same) {
+    const labels = new Int32Array(images.count).fill(-1);
+    return { labels, labelNames: undefined, unknownClasses: images.classNames };
+  }
+  const highest = images.labels.reduce((a, b) => Math.max(a, b), -1);
+  if (classes !== undefined && highest >= classes) {
+    throw new UserError(
+      `Cannot use the labels of "${images.path}": there is a label ${highest} and the model has ` +
+        `${classes} classes`,
+    );
+  }
+  const labelNames = images.classNames.length > 0 ? images.classNames : undefined;
+  return { labels: images.labels, labelNames, unknownClasses: [] };
+}
+
+export async function openWriter(
+  options: ExtractionOptions,
+  parts: { source: LoadedModel; plan: Plan; executor: Executor },
+): Promise<FeatureWriter> {
+  const { source, plan, executor } = parts;
+  const { head, featureMap, features } = source.inspection;
+  const { images } = options;
+  const shared: Record<string, SafetensorsArray> = {};
+  if (head !== undefined) {
+    const { weight, bias } = headWeights(source.model, head);
+    shared["head.weight"] = { data: weight, shape: [head.classes, head.channels] };
+    shared["head.bias"] = { data: bias, shape: [head.classes] };
+  }
+  const values = [["features", features?.value], ["feature_map", featureMap?.value]] as const;
+  return await FeatureWriter.open(options.out, {
+    names: images.names,
+    config: {
+      model: source.name,
+      model_sha256: source.sha256,
+      preprocessing: JSON.stringify(plan.spec),
+      data_sha256: await hashImages(images),
+      device: executor.name,
+      keys: plan.keys.join(","),
+    },
+    metadata: {
+      ...options.metadata,
+      batch: String(plan.batch),
+      data: images.path.split(/[\\/]/).filter((part) => part !== "").pop() ?? "",
+      deno: Deno.version.deno,
+      oodgpu: config.version,
+      onnxruntime_web: config.imports["onnxruntime-web"].split("@").pop()!,
+      ...(plan.labelNames === undefined ? {} : { label_names: JSON.stringify(plan.labelNames) }),
+      ...(plan.guessed ? { preprocessing_guessed: "true" } : {}),
+      ...Object.fromEntries(
+        values.flatMap(([key, value]) => value === undefined ? [] : [[`value_of_${key}`, value]]),
+      ),
+    },
+    shared,
+    ...(options.featureMap === "f16" ? { dtypes: { feature_map: "F16" as const } } : {}),
+    ...(options.shard === undefined ? {} : { shard: options.shard }),
+    ...(options.layout === undefined ? {} : { layout: options.layout }),
+    resume: options.resume ?? false,
+  });
+}
+
+/** A hash of the images' names and sizes in bytes: it sees other files, and reads none. */
+async function hashImages(images: ImageSet): Promise<string> {
+  const hash = createHash("sha256");
+  for (let start = 0; start < images.count; start += STATS_AT_ONCE) {
+    const names = images.names.slice(start, start + STATS_AT_ONCE);
+    const sizes = await Promise.all(names.map((_, i) => sizeOfItem(images, start + i)));
+    names.forEach((name, i) => hash.update(`${name}\0${sizes[i]}\0`));
+  }
+  return hash.digest("hex");
+}
+
+async function sizeOfItem(images: ImageSet, index: number): Promise<number> {
+  const { path, bytes, image } = await images.item(index);
+  if (path === undefined) return bytes?.length ?? image?.data.length ?? 0;
+  // A file that is missing will be reported when its turn to be decoded comes.
+  return await Deno.stat(path).then(({ size }) => size, () => -1);
+}

@@ -1,0 +1,343 @@
+/** The stages of an extraction: decoding, preprocessing, the model, reducing maps, writing. */
+
+import { DecodePool, type DecodeSuccess } from "../data/decode_pool.ts";
+import type { FeatureRows, FeatureWriter, SkippedImage } from "../data/shards.ts";
+import { channelNorms } from "../kernels/channel_norms/mod.ts";
+import { preprocessImages } from "../kernels/preprocess/mod.ts";
+import { type Context, Tensor, type TypedArray, UserError } from "../runtime/mod.ts";
+import type { Executor, LoadedModel, Plan } from "./_extraction_plan.ts";
+import type { ExtractionOptions } from "./extraction_options.ts";
+import { type HostArray, type OnnxSession, openSession } from "./session.ts";
+import { OUTPUT_KEYS } from "./sidecar.ts";
+
+const MIN_LOOK_AHEAD = 4;
+/** Bytes of decoded images that may wait for their batch. */
+const LOOK_AHEAD_BYTES = 1 << 28;
+/** Bytes of decoded images in one batch: photos of a camera fill a batch sooner. */
+const BATCH_BYTES = 1 << 27;
+const DEFAULT_FLUSH_SECONDS = 10;
+
+/** Decoded images that go through the model together. */
+interface Batch {
+  /** Images, the skipped ones included. */
+  readonly images: number;
+  readonly loaded: readonly DecodeSuccess[];
+  readonly skipped: readonly SkippedImage[];
+}
+
+/** A batch whose results are on their way. */
+interface Issued {
+  readonly batch: Batch;
+  readonly outputs: Promise<Readonly<Record<string, HostArray>>>;
+}
+
+/** Stages that are timed on this thread or summed over workers. */
+type Stage = "decode" | "preprocess" | "backbone" | "store" | "starved";
+
+/** One call's way through the images. */
+export class ExtractionRun {
+  readonly seconds: Record<Stage, number> = {
+    decode: 0,
+    preprocess: 0,
+    backbone: 0,
+    store: 0,
+    starved: 0,
+  };
+  processed = 0;
+  readonly #options: ExtractionOptions;
+  readonly #source: LoadedModel;
+  readonly #plan: Plan;
+  readonly #executor: Executor;
+  readonly #writer: FeatureWriter;
+  readonly #begin: number = performance.now();
+  #session: OnnxSession | undefined;
+  #storing: Promise<void> = Promise.resolve();
+  #lastFlush = performance.now();
+  #broken = false;
+  /** The image that index 0 of the pool's results is. */
+  readonly #first: number;
+
+  constructor(parts: {
+    options: ExtractionOptions;
+    source: LoadedModel;
+    plan: Plan;
+    executor: Executor;
+    writer: FeatureWriter;
+  }) {
+    this.#options = parts.options;
+    this.#source = parts.source;
+    this.#plan = parts.plan;
+    this.#executor = parts.executor;
+    this.#writer = parts.writer;
+    this.#first = parts.writer.position;
+  }
+
+  /** Does the images from the writer's position on, until the end or the signal. */
+  async work(): Promise<void> {
+    const { gpu, device } = this.#executor;
+    const { threads, workers } = this.#options;
+    await using session = await openSession(this.#source.extraction.model, {
+      device,
+      name: this.#source.name,
+      ...(gpu === undefined ? {} : { gpu }),
+      ...(threads === undefined ? {} : { threads }),
+    });
+    this.#session = session;
+    using pool = new DecodePool({
+      lookAhead: await this.#lookAhead(),
+      ...(workers === undefined ? {} : { workers }),
+    });
+    let failure: unknown;
+    try {
+      await this.#pump(pool);
+    } catch (error) {
+      failure = error;
+    }
+    // Whatever happened, rows that are done go to disk.
+    await this.#storing.catch((error) => failure ??= error);
+    await this.timed("store", () => this.#writer.flush()).catch((error) => failure ??= error);
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Adds the time of a task to a stage. */
+  async timed<T>(stage: Stage, task: () => Promise<T>): Promise<T> {
+    const begin = performance.now();
+    try {
+      return await task();
+    } finally {
+      this.seconds[stage] += (performance.now() - begin) / 1000;
+    }
+  }
+
+  /**
+   * Issues a batch before the one before it is awaited, and writes the one before that meanwhile:
+   * no stage waits for another that has nothing to do with it. When something fails, the batches
+   * before it are still written.
+   */
+  async #pump(pool: DecodePool): Promise<void> {
+    const batches = this.#batches(pool);
+    let issued: Issued | undefined;
+    try {
+      while (!this.#options.signal?.aborted) {
+        const next = await this.timed("starved", () => batches.next());
+        if (next.done) break;
+        const current = await this.#issue(next.value);
+        const before = issued;
+        issued = current;
+        if (before !== undefined) await this.#collect(before);
+      }
+    } finally {
+      if (issued !== undefined && !this.#broken) await this.#collect(issued);
+      await batches.return(undefined);
+    }
+  }
+
+  /** Decoded images in fixed runs; where a run ends depends on nothing but the images. */
+  async *#batches(pool: DecodePool): AsyncGenerator<Batch, void, undefined> {
+    const { images, strict = false } = this.#options;
+    const first = this.#first;
+    const { end } = this.#writer;
+    const items = async function* () {
+      for (let i = first; i < end; i++) yield await images.item(i);
+    };
+    const preprocess = this.#executor.device === "wasm" ? { preprocess: this.#plan.spec } : {};
+    let loaded: DecodeSuccess[] = [];
+    let skipped: SkippedImage[] = [];
+    let bytes = 0;
+    const take = (): Batch => {
+      const batch = { images: loaded.length + skipped.length, loaded, skipped };
+      loaded = [];
+      skipped = [];
+      bytes = 0;
+      return batch;
+    };
+    for await (const result of pool.map(items(), preprocess)) {
+      if (result.error === undefined) {
+        this.seconds.decode += result.seconds.decode;
+        this.seconds.preprocess += result.seconds.preprocess;
+        loaded.push(result);
+        bytes += bytesOf(result);
+      } else if (strict) {
+        // What is left of its batch goes too: a resume must cut the same batches.
+        throw result.error;
+      } else {
+        const { index, name, error } = result;
+        skipped.push({ index: first + index, name, reason: error.reason });
+      }
+      const full = loaded.length + skipped.length >= this.#plan.batch || bytes >= BATCH_BYTES;
+      if (full) yield take();
+    }
+    if (loaded.length + skipped.length > 0) yield take();
+  }
+
+  /** Sends a batch through preprocessing, the model and the reduction; results come later. */
+  async #issue(batch: Batch): Promise<Issued> {
+    if (batch.loaded.length === 0) return { batch, outputs: Promise.resolve({}) };
+    if (this.#executor.device === "wasm") {
+      const arrays = await this.timed("backbone", () => this.#runInWasm(batch));
+      return { batch, outputs: Promise.resolve(arrays) };
+    }
+    const { outputs } = await this.#issueOnGpu(batch);
+    // It is awaited a batch later; until then a failure must not count as unhandled.
+    outputs.catch(() => {});
+    return { batch, outputs };
+  }
+
+  /** The outputs come wrapped, because an async function would await them. */
+  async #issueOnGpu(batch: Batch): Promise<Pick<Issued, "outputs">> {
+    const gpu = this.#executor.gpu!;
+    using scope = gpu.scope();
+    const begin = performance.now();
+    const images = batch.loaded.map(({ image }) => image!);
+    const input = preprocessImages(scope, images, this.#plan.spec);
+    gpu.flush();
+    this.seconds.preprocess += (performance.now() - begin) / 1000;
+    const outputs = await this.timed(
+      "backbone",
+      () => this.#session!.run({ [this.#source.extraction.input]: input }),
+    );
+    try {
+      const rows = this.#rows(scope, outputs);
+      const onGpu = rows.filter((row): row is [string, Tensor] => row[1] instanceof Tensor);
+      // The copies are submitted before this returns, so the outputs may go.
+      const read = gpu.read(...onGpu.map(([, tensor]) => tensor));
+      const toHost = (arrays: readonly TypedArray[]) =>
+        Object.fromEntries(rows.map(([key, value]): [string, HostArray] => {
+          if (!(value instanceof Tensor)) return [key, value];
+          const data = arrays[onGpu.findIndex(([name]) => name === key)]!;
+          return [key, { data: floats(data), shape: value.shape }];
+        }));
+      return { outputs: read.then(toHost) };
+    } finally {
+      for (const output of Object.values(outputs)) {
+        if (output instanceof Tensor) output.dispose();
+      }
+    }
+  }
+
+  async #runInWasm(batch: Batch): Promise<Record<string, HostArray>> {
+    const { width, height } = this.#plan.size;
+    const count = batch.loaded.length;
+    const image = 3 * width * height;
+    const data = new Float32Array(count * image);
+    batch.loaded.forEach(({ pixels }, i) => data.set(pixels!, i * image));
+    const input = { data, shape: [count, 3, height, width] };
+    const outputs = await this.#session!.run({ [this.#source.extraction.input]: input });
+    using scope = this.#executor.ctx.scope();
+    return Object.fromEntries(
+      this.#rows(scope, outputs).map(([key, value]): [string, HostArray] => [
+        key,
+        value instanceof Tensor ? { data: floats(value.data), shape: value.shape } : value,
+      ]),
+    );
+  }
+
+  /** What is stored of a run's outputs: all but the map, of which the norms. */
+  #rows(
+    ctx: Context,
+    outputs: Readonly<Record<string, Tensor | HostArray>>,
+  ): [string, Tensor | HostArray][] {
+    const rows: [string, Tensor | HostArray][] = [];
+    for (const key of OUTPUT_KEYS) {
+      const name = this.#source.extraction.names[key];
+      if (name === undefined) continue;
+      const output = outputs[name]!;
+      if (key !== "feature_map") {
+        rows.push([key, output]);
+        continue;
+      }
+      if (this.#plan.storeMap) rows.push([key, output]);
+      const map = output instanceof Tensor ? output : ctx.upload(output.data, output.shape);
+      rows.push(["feature_norms", channelNorms(ctx, { map })]);
+    }
+    return rows;
+  }
+
+  /** Awaits a batch's results, has the ones before it written, and hands these on to be written. */
+  async #collect({ batch, outputs }: Issued): Promise<void> {
+    // Set until all went well: rows after a gap would belong to other images.
+    this.#broken = true;
+    const arrays = await this.timed("backbone", () => outputs);
+    this.#check(batch, arrays);
+    await this.#storing;
+    const rows = this.#toRows(batch, arrays);
+    this.#storing = this.#store(rows);
+    this.#storing.catch(() => {});
+    this.processed += batch.images;
+    this.#broken = false;
+  }
+
+  async #store(rows: FeatureRows): Promise<void> {
+    const begin = performance.now();
+    const hidden = this.#occupied();
+    await this.#writer.append(rows);
+    const { flushSeconds = DEFAULT_FLUSH_SECONDS, onProgress } = this.#options;
+    if (performance.now() - this.#lastFlush >= flushSeconds * 1000) {
+      await this.#writer.flush();
+      this.#lastFlush = performance.now();
+    }
+    // Writing goes on beside the other stages; only what it adds to them counts.
+    const elapsed = (performance.now() - begin) / 1000;
+    this.seconds.store += Math.max(0, elapsed - (this.#occupied() - hidden));
+    onProgress?.({
+      done: this.#writer.position - this.#writer.start,
+      total: this.#writer.end - this.#writer.start,
+      skipped: this.#writer.skipped.length,
+      processed: this.processed,
+      seconds: (performance.now() - this.#begin) / 1000,
+    });
+  }
+
+  /** Seconds that this thread has spent on the other stages. */
+  #occupied(): number {
+    return this.seconds.backbone + this.seconds.starved;
+  }
+
+  #toRows(batch: Batch, arrays: Readonly<Record<string, HostArray>>): FeatureRows {
+    const { images, loaded, skipped } = batch;
+    if (loaded.length === 0) return { images, arrays: {}, skipped };
+    const labels = Int32Array.from(
+      loaded,
+      ({ index }) => this.#plan.labels[this.#first + index]!,
+    );
+    return {
+      images,
+      arrays: { ...arrays, labels: { data: labels, shape: [loaded.length] } },
+      skipped,
+    };
+  }
+  /** A model that gives NaN is stopped at once, not when its features are read. */
+  #check(batch: Batch, arrays: Readonly<Record<string, HostArray>>): void {
+    for (const [key, { data, shape }] of Object.entries(arrays)) {
+      if (key === "feature_map" || !(data instanceof Float32Array)) continue;
+      const wrong = data.findIndex((value) => !Number.isFinite(value));
+      if (wrong < 0) continue;
+      const { name } = batch.loaded[Math.floor(wrong / (data.length / shape[0]!))]!;
+      throw new UserError(
+        `Cannot extract with "${this.#source.name}": it gives ${data[wrong]} in "${key}" for the ` +
+          `image "${name}"; check the model and its preprocessing`,
+      );
+    }
+  }
+
+  /** How many images may be decoded ahead: two batches, or what fits the memory set aside. */
+  async #lookAhead(): Promise<number> {
+    const { width, height } = this.#plan.size;
+    let bytes = 3 * width * height * Float32Array.BYTES_PER_ELEMENT;
+    if (this.#executor.device === "webgpu") {
+      // One image stands for all; when it is damaged the pool will say so.
+      const image = await this.#options.images.read(this.#first).catch(() => undefined);
+      bytes = image?.data.length ?? bytes;
+    }
+    const fits = Math.floor(LOOK_AHEAD_BYTES / bytes);
+    return Math.max(MIN_LOOK_AHEAD, Math.min(2 * this.#plan.batch, fits));
+  }
+}
+
+function bytesOf({ image, pixels }: DecodeSuccess): number {
+  return (image?.data ?? pixels)?.byteLength ?? 0;
+}
+
+function floats(data: TypedArray): HostArray["data"] {
+  return data instanceof Uint32Array ? Float32Array.from(data) : data;
+}
