@@ -20,9 +20,9 @@ interface DocModel {
 
 async function publicSymbols(root: URL, entries: readonly string[]): Promise<PublicSymbol[]> {
   const { stdout, stderr, success } = await new Deno.Command("deno", {
-    args: ["doc", "--json", ...entries],
+    args: ["doc", "--quiet", "--json", ...entries],
   }).output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  if (!success) reportFindings("docs", [new TextDecoder().decode(stderr).trim()]);
   const model: DocModel = JSON.parse(new TextDecoder().decode(stdout));
   // Deno passes over what it cannot read, and nothing can be found where nothing is looked at.
   const silent = entries.filter((entry) => !model.nodes[new URL(entry, root).href]?.symbols.length);

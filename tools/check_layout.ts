@@ -36,10 +36,10 @@ async function readImports(root: string, files: readonly string[]): Promise<Impo
   const base = `${pathToFileURL(root)}/`;
   const entry = files.map((file) => `import ${JSON.stringify(base + file)};`).join("");
   const { stdout, stderr, success } = await new Deno.Command("deno", {
-    args: ["info", "--json", `data:application/typescript,${encodeURIComponent(entry)}`],
+    args: ["info", "--quiet", "--json", `data:application/typescript,${encodeURIComponent(entry)}`],
     cwd: root,
   }).output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  if (!success) reportFindings("layout", [new TextDecoder().decode(stderr).trim()]);
   const graph: ModuleGraph = JSON.parse(new TextDecoder().decode(stdout));
   const unread = graph.modules.filter(({ specifier, error }) =>
     specifier.startsWith(base) && error

@@ -146,4 +146,7 @@ Deno.test("the checkers do not take a project that they cannot read for a sound 
   const { code, text } = await run("docs", { "mod.ts": 'export * from "./none.ts";\n' });
   assertEquals(code, 1, text);
   assertStringIncludes(text, "./mod.ts exports nothing");
+  const broken = await run("docs", { "mod.ts": "export function (\n" });
+  assertEquals(broken.code, 1, broken.text);
+  assertEquals(broken.text.includes("check_docs.ts"), false, broken.text);
 });
