@@ -263,7 +263,7 @@ export async function openWriter(
     names: images.names,
     config: {
       model: source.name,
-      model_sha256: source.sha256,
+      model_hash: source.sha256,
       preprocessing: JSON.stringify(plan.spec),
       data_sha256: await hashImages(images),
       device: executor.name,
