@@ -126,7 +126,7 @@ Deno.test("extractFeatures() records how the features were made", async () => {
   const bytes = await Deno.readFile(shop.model);
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
   const { metadata } = set;
-  assertEquals(metadata.model_sha256, hash);
+  assertEquals(metadata.model_hash, hash);
   assertEquals(metadata.model, "tiny.onnx");
   assertEquals(metadata.device, "wasm");
   assertEquals(JSON.parse(metadata.preprocessing!), SPEC);
