@@ -32,7 +32,11 @@ export class GramSum {
   readonly #block: Float64Array<ArrayBuffer>;
   #rows = 0;
 
-  /** @param columns Length of a row. */
+  /**
+   * Begins with zeros.
+   *
+   * @param columns Length of a row.
+   */
   constructor(columns: number) {
     this.columns = columns;
     this.#sum = new Float64Array(columns * columns);

@@ -1,0 +1,111 @@
+/**
+ * The scores that there are. Adding one is one file and one line here.
+ *
+ * @module
+ */
+
+import { UserError } from "../runtime/mod.ts";
+import { suggestion } from "./_nearest.ts";
+import { parseAssignments } from "./parameters.ts";
+import type { ScoreMethod } from "./score.ts";
+import { energy } from "./scores/energy.ts";
+import { featureNorm } from "./scores/feature_norm.ts";
+import { gen } from "./scores/gen.ts";
+import { knn } from "./scores/knn.ts";
+import { mahalanobis } from "./scores/mahalanobis.ts";
+import { maxLogit } from "./scores/max_logit.ts";
+import { msp } from "./scores/msp.ts";
+import { react } from "./scores/react.ts";
+import { vim } from "./scores/vim.ts";
+
+/** Every score, in the order of tables. */
+export const SCORES: readonly ScoreMethod[] = [
+  msp,
+  maxLogit,
+  energy,
+  react,
+  gen,
+  knn,
+  mahalanobis,
+  vim,
+  featureNorm,
+];
+
+/**
+ * A score by its name.
+ *
+ * @param name Its short name; case and the choice of - or _ do not matter.
+ * @returns The score.
+ * @throws {UserError} When there is none; the message names the nearest and all of them.
+ *
+ * @example By name
+ * ```ts
+ * import { findScore } from "@oodgpu/oodgpu/methods";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ *
+ * assertEquals(findScore("knn").title, "KNN");
+ * assertThrows(() => findScore("enrgy"), Error, 'did you mean "energy"');
+ * ```
+ */
+export function findScore(name: string): ScoreMethod {
+  const wanted = name.trim().toLowerCase().replaceAll("-", "_");
+  const found = SCORES.find((method) => method.name === wanted);
+  if (found !== undefined) return found;
+  const names = SCORES.map((method) => method.name);
+  throw new UserError(
+    `Cannot find the method "${name}"${suggestion(wanted, names)}; there are ${names.join(", ")}`,
+  );
+}
+
+/**
+ * The scores of a list such as `msp,energy,knn`, or all of them.
+ *
+ * @param list Names between commas, or `all`.
+ * @returns The scores in the order of the list, each once.
+ * @throws {UserError} When a name is unknown or the list is empty.
+ *
+ * @example Two
+ * ```ts
+ * import { findScores } from "@oodgpu/oodgpu/methods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(findScores("msp, vim").map((method) => method.name), ["msp", "vim"]);
+ * ```
+ */
+export function findScores(list: string): ScoreMethod[] {
+  if (list.trim().toLowerCase() === "all") return [...SCORES];
+  const names = list.split(",").map((name) => name.trim()).filter((name) => name !== "");
+  if (names.length === 0) {
+    throw new UserError(
+      `Cannot find methods in "${list}": names between commas or "all" were expected; there are ${
+        SCORES.map((method) => method.name).join(", ")
+      }`,
+    );
+  }
+  return [...new Set(names.map(findScore))];
+}
+
+/**
+ * Reads assignments such as `react.percentile=90` to parameters of the scores that there are.
+ *
+ * @param assignments The assignments; a later one wins over an earlier one.
+ * @returns Values by score and parameter.
+ * @throws {UserError} When one is malformed, names an unknown score or parameter, or is out of
+ * range.
+ *
+ * @example Two wishes
+ * ```ts
+ * import { parseParameters } from "@oodgpu/oodgpu/methods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(parseParameters(["react.percentile=95", "knn.k=10"]), {
+ *   react: { percentile: 95 },
+ *   knn: { k: 10 },
+ * });
+ * ```
+ */
+export function parseParameters(
+  assignments: readonly string[],
+): Record<string, Record<string, number>> {
+  return parseAssignments(assignments, SCORES);
+}

@@ -1,0 +1,22 @@
+/**
+ * The post-hoc scores, one file each.
+ *
+ * ```ts
+ * import { energy } from "@oodgpu/oodgpu/methods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(energy.needs, ["logits"]);
+ * ```
+ *
+ * @module
+ */
+
+export * from "./energy.ts";
+export * from "./feature_norm.ts";
+export * from "./gen.ts";
+export * from "./knn.ts";
+export * from "./mahalanobis.ts";
+export * from "./max_logit.ts";
+export * from "./msp.ts";
+export * from "./react.ts";
+export * from "./vim.ts";

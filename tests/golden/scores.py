@@ -1,0 +1,132 @@
+"""Makes scores.json: nine scores of a tiny problem in float64 NumPy.
+
+python3 scores.py > scores.json
+
+Nothing here is shared with the project: the formulas are written out the long way.
+"""
+
+import json
+
+import numpy as np
+
+CLASSES, CHANNELS, TRAIN, TEST = 5, 12, 60, 20
+rng = np.random.default_rng(20)
+
+
+def f32(x):
+    return np.asarray(x, np.float32).astype(np.float64)
+
+
+centres = rng.normal(size=(CLASSES, CHANNELS)) * 1.5
+labels = rng.integers(0, CLASSES, TRAIN)
+labels[:CLASSES] = np.arange(CLASSES)
+mixing = rng.normal(size=(CHANNELS, CHANNELS)) * 0.4
+features = f32(np.maximum(centres[labels] + rng.normal(size=(TRAIN, CHANNELS)) @ mixing, 0))
+weight = f32(centres * 0.4 + 0.1 * rng.normal(size=centres.shape))
+bias = f32(rng.normal(size=CLASSES) * 0.3)
+test_labels = rng.integers(0, CLASSES, TEST)
+test = centres[test_labels] + rng.normal(size=(TEST, CHANNELS)) @ mixing
+test[TEST // 2 :] = rng.normal(size=(TEST - TEST // 2, CHANNELS)) * 2.5
+test = f32(np.maximum(test, 0))
+maps = f32(rng.normal(size=(TEST, 3, 2, 2)))
+logits = f32(test @ weight.T + bias)
+
+
+def lse(z):
+    top = z.max(axis=1, keepdims=True)
+    return np.log(np.exp(z - top).sum(axis=1)) + top[:, 0]
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def react(percentile):
+    clip = np.percentile(features, percentile)
+    return lse(np.minimum(test, clip) @ weight.T + bias)
+
+
+def gen(gamma, top):
+    p = -np.sort(-softmax(logits), axis=1)[:, :top]
+    return -((p**gamma) * ((1 - p) ** gamma)).sum(axis=1)
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+def knn(k):
+    bank, queries = unit(features), unit(test)
+    distances = ((queries[:, None, :] - bank[None, :, :]) ** 2).sum(axis=2)
+    return -np.sort(distances, axis=1)[:, k - 1]
+
+
+def mahalanobis():
+    means = np.stack([features[labels == c].mean(axis=0) for c in range(CLASSES)])
+    centred = features - means[labels]
+    covariance = centred.T @ centred / TRAIN
+    values, vectors = np.linalg.eigh(covariance)
+    keep = np.abs(values) > CHANNELS * np.finfo(np.float32).eps * np.abs(values).max()
+    precision = (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
+    distances = [
+        np.einsum("nc,cd,nd->n", test - mean, precision, test - mean) for mean in means
+    ]
+    return -np.min(distances, axis=0)
+
+
+def vim(dim):
+    origin = -np.linalg.pinv(weight) @ bias
+    shifted = features - origin
+    values, vectors = np.linalg.eigh(shifted.T @ shifted / TRAIN)
+    residual = vectors[:, np.argsort(values)[::-1]][:, dim:]
+    norms = np.linalg.norm(shifted @ residual, axis=1)
+    alpha = (features @ weight.T + bias).max(axis=1).mean() / norms.mean()
+    z = test @ weight.T + bias
+    return lse(z) - alpha * np.linalg.norm((test - origin) @ residual, axis=1)
+
+
+def feature_norm():
+    return np.sqrt((np.maximum(maps, 0) ** 2).sum(axis=(2, 3))).mean(axis=1)
+
+
+def rounded(x):
+    return [float(f"{v:.9g}") for v in np.ravel(x)]
+
+
+print(
+    json.dumps(
+        {
+            "shape": {"classes": CLASSES, "channels": CHANNELS, "train": TRAIN, "test": TEST},
+            "train": {"features": rounded(features), "labels": [int(v) for v in labels]},
+            "head": {"weight": rounded(weight), "bias": rounded(bias)},
+            "test": {
+                "features": rounded(test),
+                "logits": rounded(logits),
+                "feature_map": rounded(maps),
+                "feature_map_shape": list(maps.shape),
+            },
+            "scores": [
+                {"method": name, "parameters": parameters, "values": [float(v) for v in values]}
+                for name, parameters, values in [
+                    ("msp", {}, softmax(logits).max(axis=1)),
+                    ("max_logit", {}, logits.max(axis=1)),
+                    ("energy", {}, lse(logits)),
+                    ("energy", {"temperature": 2}, 2 * lse(logits / 2)),
+                    ("react", {}, react(90)),
+                    ("react", {"percentile": 75}, react(75)),
+                    ("gen", {}, gen(0.1, 100)),
+                    ("gen", {"gamma": 0.5, "top": 3}, gen(0.5, 3)),
+                    ("gen", {"gamma": 2, "top": 1}, gen(2, 1)),
+                    ("knn", {}, knn(50)),
+                    ("knn", {"k": 1}, knn(1)),
+                    ("knn", {"k": 7}, knn(7)),
+                    ("mahalanobis", {}, mahalanobis()),
+                    ("vim", {}, vim(CHANNELS // 2)),
+                    ("vim", {"dim": 11}, vim(11)),
+                    ("feature_norm", {}, feature_norm()),
+                ]
+            ],
+        }
+    )
+)
