@@ -32,7 +32,7 @@ export function ioError(verb: "read" | "write", path: string, error: unknown): U
 }
 
 /** Refuses the content of a file. */
-export function cannotRead(path: string, why: string): never {
+export function refuseFile(path: string, why: string): never {
   throw new UserError(`Cannot read "${path}": ${why}`);
 }
 
@@ -41,7 +41,7 @@ export function parseJson(path: string, text: string, why: string = "it is no JS
   try {
     return JSON.parse(text);
   } catch {
-    cannotRead(path, why);
+    refuseFile(path, why);
   }
 }
 

@@ -1,6 +1,6 @@
 /** Numbers and their bytes: how wide each element type is, and which are widened to be used. */
 
-import { cannotRead } from "./_io_error.ts";
+import { refuseFile } from "./_io_error.ts";
 import type { SafetensorsData, SafetensorsDType, SafetensorsEntry } from "./_safetensors_types.ts";
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from "./half.ts";
 
@@ -61,7 +61,7 @@ function i64ToI32(path: string, name: string, words: Int32Array): Int32Array<Arr
   for (let i = 0; i < out.length; i++) {
     const low = words[2 * i]!;
     if (words[2 * i + 1] !== low >> 31) {
-      cannotRead(path, `"${name}" has a value that does not fit 32 bits, the I64 at ${i}`);
+      refuseFile(path, `"${name}" has a value that does not fit 32 bits, the I64 at ${i}`);
     }
     out[i] = low;
   }
@@ -99,7 +99,7 @@ export function decodeElements(
     case "I64":
       return i64ToI32(path, entry.name, new Int32Array(buffer));
     default:
-      cannotRead(path, `"${entry.name}" has dtype ${entry.dtype}, which cannot be read`);
+      refuseFile(path, `"${entry.name}" has dtype ${entry.dtype}, which cannot be read`);
   }
 }
 

@@ -1,7 +1,7 @@
 /** What stands before the arrays of a file, and where arrays are put when one is written. */
 
 import { UserError } from "../runtime/errors.ts";
-import { cannotRead } from "./_io_error.ts";
+import { refuseFile } from "./_io_error.ts";
 import { dtypeOf, ELEMENT_BYTES, elementCount, isCount } from "./_safetensors_elements.ts";
 import type { SafetensorsArray, SafetensorsSpec } from "./_safetensors_types.ts";
 import { sortedRecord } from "./_sorted_record.ts";
@@ -11,9 +11,9 @@ const MAX_HEADER_BYTES = 100_000_000;
 
 /** The length of the JSON text, from the first eight bytes. */
 export function headerLength(path: string, first: Uint8Array<ArrayBuffer>, size: number): number {
-  if (size === 0) cannotRead(path, "the file is empty");
+  if (size === 0) refuseFile(path, "the file is empty");
   if (size < 8) {
-    cannotRead(
+    refuseFile(
       path,
       `the file has ${size} bytes, and a safetensors file begins with 8 bytes of length`,
     );
@@ -21,10 +21,10 @@ export function headerLength(path: string, first: Uint8Array<ArrayBuffer>, size:
   const view = new DataView(first.buffer, first.byteOffset, 8);
   const length = view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32;
   if (length < 2 || length > MAX_HEADER_BYTES) {
-    cannotRead(path, `it is not a safetensors file (its header would have ${length} bytes)`);
+    refuseFile(path, `it is not a safetensors file (its header would have ${length} bytes)`);
   }
   if (8 + length > size) {
-    cannotRead(path, `the header says ${length} bytes and the file has ${size}: it is truncated`);
+    refuseFile(path, `the header says ${length} bytes and the file has ${size}: it is truncated`);
   }
   return length;
 }
@@ -34,7 +34,7 @@ export function headerText(path: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    cannotRead(path, "it is not a safetensors file (its header is no UTF-8 text)");
+    refuseFile(path, "it is not a safetensors file (its header is no UTF-8 text)");
   }
 }
 

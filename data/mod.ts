@@ -20,6 +20,8 @@ export * from "./atomic_write.ts";
 export * from "./decode.ts";
 export * from "./decode_pool.ts";
 export * from "./encode.ts";
+export * from "./feature_checks.ts";
+export * from "./feature_hash.ts";
 export * from "./feature_set.ts";
 export * from "./half.ts";
 export * from "./image.ts";

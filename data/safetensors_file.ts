@@ -4,7 +4,7 @@
  * @module
  */
 
-import { cannotRead, ioError, readFully } from "./_io_error.ts";
+import { ioError, readFully, refuseFile } from "./_io_error.ts";
 import { decodeElements, isCount } from "./_safetensors_elements.ts";
 import { headerLength, headerText } from "./_safetensors_layout.ts";
 import type {
@@ -74,7 +74,7 @@ export class SafetensorsFile implements AsyncDisposable {
     }
     try {
       const { size, isDirectory } = await file.stat();
-      if (isDirectory) cannotRead(path, "it is a folder, and a .safetensors file was expected");
+      if (isDirectory) refuseFile(path, "it is a folder, and a .safetensors file was expected");
       const first = new Uint8Array(8);
       await readFully(file, first, 0);
       const headerBytes = headerLength(path, first, size);
@@ -119,7 +119,7 @@ export class SafetensorsFile implements AsyncDisposable {
     if (entry === undefined) {
       const names = [...this.header.entries.keys()];
       const has = names.length === 0 ? "it is empty" : `it has ${names.slice(0, 20).join(", ")}`;
-      cannotRead(this.path, `there is no "${name}" in it; ${has}`);
+      refuseFile(this.path, `there is no "${name}" in it; ${has}`);
     }
     return entry;
   }
@@ -204,7 +204,7 @@ export class SafetensorsFile implements AsyncDisposable {
       try {
         const count = await readFully(this.#file, into, offset);
         if (count < bytes) {
-          cannotRead(this.path, `"${entry.name}" is cut off: the file was shortened`);
+          refuseFile(this.path, `"${entry.name}" is cut off: the file was shortened`);
         }
       } catch (error) {
         throw ioError("read", this.path, error);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { cannotRead, parseJson } from "./_io_error.ts";
+import { parseJson, refuseFile } from "./_io_error.ts";
 import { ELEMENT_BYTES, elementCount, isCount } from "./_safetensors_elements.ts";
 import type { SafetensorsEntry, SafetensorsHeader } from "./_safetensors_types.ts";
 
@@ -37,7 +37,7 @@ export function parseSafetensorsHeader(
   const { path, size } = file;
   const json = parseJson(path, text, "it is not a safetensors file (its header is no JSON text)");
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    cannotRead(path, "its header is no JSON object");
+    refuseFile(path, "its header is no JSON object");
   }
   const begin = 8 + file.headerBytes;
   let metadata: Readonly<Record<string, string>> = Object.create(null);
@@ -53,12 +53,12 @@ export function parseSafetensorsHeader(
 
 function parseMetadata(path: string, value: unknown): Record<string, string> {
   if (typeof value !== "object" || value === null) {
-    cannotRead(path, "its metadata is no JSON object");
+    refuseFile(path, "its metadata is no JSON object");
   }
   // Without a prototype, so that a string may have any name.
   const metadata: Record<string, string> = Object.create(null);
   for (const [key, word] of Object.entries(value)) {
-    if (typeof word !== "string") cannotRead(path, `its metadata "${key}" is not a string`);
+    if (typeof word !== "string") refuseFile(path, `its metadata "${key}" is not a string`);
     metadata[key] = word;
   }
   return metadata;
@@ -71,12 +71,12 @@ function parseEntry(
 ): SafetensorsEntry {
   const { name, begin } = line;
   const { dtype, shape, data_offsets: offsets } = (line.value ?? {}) as Record<string, unknown>;
-  if (typeof dtype !== "string") cannotRead(path, `"${name}" has no dtype`);
+  if (typeof dtype !== "string") refuseFile(path, `"${name}" has no dtype`);
   if (!Array.isArray(shape) || !shape.every(isCount)) {
-    cannotRead(path, `"${name}" has a shape that is no list of whole numbers`);
+    refuseFile(path, `"${name}" has a shape that is no list of whole numbers`);
   }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount)) {
-    cannotRead(path, `"${name}" has data_offsets that are no pair of whole numbers`);
+    refuseFile(path, `"${name}" has data_offsets that are no pair of whole numbers`);
   }
   const [start, end] = offsets as [number, number];
   const entry = { name, dtype, shape, offset: begin + start, bytes: end - start };
@@ -87,15 +87,15 @@ function parseEntry(
 /** Checks that an array lies within the file and is as long as its type and shape say. */
 function checkExtent(path: string, entry: SafetensorsEntry, size: number): void {
   const { name, dtype, shape, offset, bytes } = entry;
-  if (bytes < 0) cannotRead(path, `"${name}" ends before it begins`);
+  if (bytes < 0) refuseFile(path, `"${name}" ends before it begins`);
   const end = offset + bytes;
   if (end > size) {
-    cannotRead(path, `"${name}" ends at byte ${end} and the file has ${size}: it is truncated`);
+    refuseFile(path, `"${name}" ends at byte ${end} and the file has ${size}: it is truncated`);
   }
   const width = ELEMENT_BYTES[dtype];
   const expected = width === undefined ? bytes : elementCount(shape) * width;
   if (expected !== bytes) {
-    cannotRead(
+    refuseFile(
       path,
       `"${name}" of shape [${shape.join(", ")}] and dtype ${dtype} needs ${expected} bytes and ` +
         `has ${bytes}`,
@@ -110,13 +110,13 @@ function requireNoGaps(
 ): void {
   let end = file.begin;
   for (const { name, offset, bytes } of file.entries) {
-    if (offset < end) cannotRead(path, `"${name}" overlaps the array before it`);
+    if (offset < end) refuseFile(path, `"${name}" overlaps the array before it`);
     if (offset > end) {
-      cannotRead(path, `there are ${offset - end} bytes before "${name}" that nothing names`);
+      refuseFile(path, `there are ${offset - end} bytes before "${name}" that nothing names`);
     }
     end = offset + bytes;
   }
   if (end !== file.size) {
-    cannotRead(path, `the header accounts for ${end} bytes and the file has ${file.size}`);
+    refuseFile(path, `the header accounts for ${end} bytes and the file has ${file.size}`);
   }
 }

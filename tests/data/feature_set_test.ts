@@ -1,27 +1,17 @@
-import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { f32, i32 } from "../_support/features.ts";
 import { temporaryFolder, writeTree } from "../_support/images.ts";
+import { featureHash } from "../../data/feature_hash.ts";
 import {
-  assertFinite,
-  featureHash,
   type FeatureSet,
   type HostArray,
   memoryFeatures,
   openFeatures,
-  requireCompatible,
 } from "../../data/feature_set.ts";
 import { writeSafetensors } from "../../data/safetensors.ts";
 import { SafetensorsFile } from "../../data/safetensors_file.ts";
 import { SafetensorsWriter } from "../../data/safetensors_writer.ts";
 import { UserError } from "../../runtime/errors.ts";
-
-function f32(shape: number[], value: (i: number) => number = (i) => i): HostArray {
-  const length = shape.reduce((a, b) => a * b, 1);
-  return { data: Float32Array.from({ length }, (_, i) => value(i)), shape };
-}
-
-function i32(values: number[]): HostArray {
-  return { data: new Int32Array(values), shape: [values.length] };
-}
 
 async function collect(set: FeatureSet, key: string, rows: number): Promise<number[][]> {
   const out: number[][] = [];
@@ -145,6 +135,8 @@ Deno.test("memoryFeatures() refuses arrays that disagree", () => {
     'Cannot use "x": "image_embed" has 4 embedding channels and "text_embed" has 5',
   );
   assert(refusal({ weights: features }).includes("it has weights, and at least one of features"));
+  // A name that every object has is no known array.
+  assert(refusal({ constructor: features }).includes("it has constructor, and at least one of"));
   assertThrows(() => memoryFeatures({ features: { ...features, shape: [3, 3] } }), RangeError);
 });
 
@@ -188,11 +180,6 @@ Deno.test("FeatureSet.batches() refuses NaN and infinities with the row and the 
     rows += batch.rows;
   }
   assertEquals(rows, 4);
-});
-
-Deno.test("assertFinite() accepts every finite number", () => {
-  assertFinite(f32([2, 2], (i) => [3.4e38, -3.4e38, 1e-45, 0][i]!), "x");
-  assertThrows(() => assertFinite(f32([2, 1], (i) => i / 0), "x"), UserError, "a NaN in row 0");
 });
 
 Deno.test("openFeatures() reads shards behind an index as one set", async () => {
@@ -258,52 +245,4 @@ Deno.test("FeatureSet.read() refuses labels that are no whole numbers", async ()
   await assertRejects(() => set.read("labels"), UserError, "has 0.5 in row 1");
   const whole = memoryFeatures({ labels: f32([2]) });
   assertEquals((await whole.read("labels")).data, new Int32Array([0, 1]));
-});
-
-Deno.test("requireCompatible() compares channels, classes and models by file", () => {
-  const options = (path: string, hash: string) => ({ path, metadata: { model_hash: hash } });
-  const train = memoryFeatures(
-    { features: f32([3, 4]), "head.weight": f32([2, 4]) },
-    options("t", "1"),
-  );
-  const same = memoryFeatures({ features: f32([9, 4]), logits: f32([9, 2]) }, options("s", "1"));
-  const labelsOnly = memoryFeatures({ labels: i32([1]) }, { path: "l" });
-  requireCompatible(train, [same, labelsOnly]);
-  const message = (arrays: Record<string, HostArray>, hash = "1") =>
-    assertThrows(
-      () => requireCompatible(train, [memoryFeatures(arrays, options("o", hash))]),
-      UserError,
-    ).message;
-  assertEquals(
-    message({ features: f32([3, 5]) }),
-    'Cannot use "o" with "t": it has 5 channels and "t" has 4',
-  );
-  assertEquals(
-    message({ logits: f32([3, 7]) }),
-    'Cannot use "o" with "t": it has 7 classes and "t" has 2',
-  );
-  assert(message({ features: f32([3, 4]) }, "2").includes("different models"));
-});
-
-Deno.test("featureHash() depends on names, shapes and values only", async () => {
-  await using folder = await temporaryFolder();
-  const path = `${folder.path}/f.safetensors`;
-  const arrays = { features: f32([3, 2]), labels: i32([1, 2, 3]) };
-  await writeSafetensors(path, {
-    ...arrays,
-    labels: { ...arrays.labels, dtype: "I64" },
-  }, { any: "thing" });
-  const hash = await featureHash(memoryFeatures(arrays));
-  {
-    await using set = await openFeatures(path);
-    assertEquals(await featureHash(set), hash);
-  }
-  assertEquals(hash.length, 64);
-  const others = [
-    { ...arrays, features: f32([3, 2], (i) => i + 1) },
-    { ...arrays, features: f32([3, 2], (i) => i === 0 ? -0 : i) },
-    { features: arrays.features },
-    { ...arrays, feature_norms: f32([3, 1]) },
-  ];
-  for (const other of others) assertNotEquals(await featureHash(memoryFeatures(other)), hash);
 });
