@@ -1,0 +1,78 @@
+/**
+ * Following the elements of small integer values, so that shapes which a graph computes become
+ * known: from Shape through arithmetic to Reshape.
+ *
+ * @module
+ */
+
+import type { KnownValues, OpenShape } from "./_known_values.ts";
+import { wrap } from "./_shape_math.ts";
+import type { OnnxNode } from "./node.ts";
+import { ELEMENT_TYPES } from "./proto/mod.ts";
+
+const ARITHMETIC: ReadonlyMap<string, (x: number, y: number) => number> = new Map([
+  ["Add", (x, y) => x + y],
+  ["Sub", (x, y) => x - y],
+  ["Mul", (x, y) => x * y],
+  ["Div", (x, y) => Math.trunc(x / y)],
+]);
+
+/** The elements of a node's output, when it computes on shapes. */
+export function followedElements(node: OnnxNode, known: KnownValues): OpenShape | undefined {
+  switch (node.opType) {
+    case "Shape":
+      return shapeRange(node, known);
+    case "Cast":
+      return node.int("to", 0) === ELEMENT_TYPES.f32 ? undefined : known.ints(node.inputs[0]);
+    case "Identity":
+    case "Squeeze":
+    case "Unsqueeze":
+      return known.ints(node.inputs[0]);
+    case "Gather":
+      return gathered(node, known);
+    case "Slice":
+      return sliced(node, known);
+    case "Concat":
+      return concatenated(node, known);
+    default:
+      return calculated(node, known);
+  }
+}
+
+function shapeRange(node: OnnxNode, known: KnownValues): OpenShape | undefined {
+  const end = node.has("end") ? node.int("end", 0) : undefined;
+  return known.shape(node.inputs[0])?.slice(node.int("start", 0), end);
+}
+
+function gathered(node: OnnxNode, known: KnownValues): OpenShape | undefined {
+  const data = known.ints(node.inputs[0]);
+  const indices = known.numbers(node.inputs[1]);
+  if (data === undefined || node.int("axis", 0) !== 0) return undefined;
+  return indices?.map((index) => data[wrap(index, data.length)] ?? "?");
+}
+
+function sliced(node: OnnxNode, known: KnownValues): OpenShape | undefined {
+  const start = known.list(node, { attribute: "starts", input: 1 })?.[0];
+  const end = known.list(node, { attribute: "ends", input: 2 })?.[0];
+  const step = known.numbers(node.inputs[4])?.[0] ?? 1;
+  if (start === undefined || end === undefined || step !== 1) return undefined;
+  return known.ints(node.inputs[0])?.slice(start, end);
+}
+
+function concatenated(node: OnnxNode, known: KnownValues): OpenShape | undefined {
+  const parts = node.inputs.map((input) => known.ints(input));
+  return parts.every((part) => part !== undefined) ? parts.flat() : undefined;
+}
+
+function calculated(node: OnnxNode, known: KnownValues): OpenShape | undefined {
+  const operation = ARITHMETIC.get(node.opType);
+  if (operation === undefined) return undefined;
+  const a = known.numbers(node.inputs[0]);
+  const b = known.numbers(node.inputs[1]);
+  if (a === undefined || b === undefined) return undefined;
+  const at = (list: readonly number[], i: number) => list[list.length === 1 ? 0 : i] ?? NaN;
+  return Array.from(
+    { length: Math.max(a.length, b.length) },
+    (_, i) => operation(at(a, i), at(b, i)),
+  );
+}
