@@ -72,7 +72,8 @@ export function productVariant(
 /**
  * Turns that all loops of one invocation may take together. Mesa's llvmpipe ends every loop of an
  * invocation silently after 65535 turns in total, nested or one after the other (measured), so
- * longer work is split over several invocations or dispatches.
+ * longer work is split over several invocations or dispatches. The turn that leaves a loop counts:
+ * a loop of 8 turns inside a loop costs 10 turns each time around.
  */
 export const LOOP_TURNS = 60_000;
 

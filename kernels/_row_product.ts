@@ -26,6 +26,7 @@ const KERNEL: Omit<Kernel, "name" | "wgsl"> = {
     column_tiles: "u32",
     segment_tiles: "u32",
     items: "u32",
+    has_bias: "u32",
     clip: "f32",
     scale: "f32",
     epsilon: "f32",
@@ -87,7 +88,7 @@ export const MAX_ROW_PRODUCT_LENGTH = 32_768;
  * @returns The columns of one segment.
  */
 export function naiveSegment(k: number): number {
-  return Math.max(1, Math.floor(LOOP_TURNS / (k + 1)));
+  return Math.max(1, Math.floor(LOOP_TURNS / (k + 2)));
 }
 
 /**
@@ -153,9 +154,10 @@ export function planRowProduct(
   const rowTiles = Math.ceil(shape.rows / tile.rows);
   const columnTiles = Math.ceil(shape.columns / tile.columns);
   const wanted = Math.ceil(ENOUGH_ITEMS[variant] / Math.max(1, rowTiles));
-  // A step of the tiled kernel takes 16 of k: one turn of fetching, four of adding, its own.
+  // A step of the tiled kernel takes 16 of k: a loop of one turn that fetches, a loop of four that
+  // adds, and its own.
   const quads = quadsOf(shape.k);
-  const turns = variant === "register" ? quads + 1 : 6 * Math.ceil(quads / 4) + 1;
+  const turns = variant === "register" ? quads + 2 : 8 * Math.ceil(quads / 4) + 2;
   const most = Math.max(1, Math.floor(LOOP_TURNS / turns));
   const segmentTiles = Math.min(most, Math.ceil(columnTiles / Math.min(wanted, columnTiles)));
   return {
@@ -203,6 +205,7 @@ export function rowProduct(
       column_tiles: plan.columnTiles,
       segment_tiles: plan.segmentTiles,
       items,
+      has_bias: options.state === "logSumExp" && inputs.extra !== undefined ? 1 : 0,
       clip: options.clip ?? 0,
       scale: options.scale ?? 1,
       epsilon: options.epsilon ?? 0,

@@ -34,6 +34,7 @@ struct Params {
   column_tiles: u32,
   segment_tiles: u32, // column tiles of one segment
   items: u32,
+  has_bias: u32, // whether extra holds a bias per column
   clip: f32,
   scale: f32,
   epsilon: f32, // least x whose logarithm is taken
@@ -147,7 +148,8 @@ fn main(
     }
     if (STATE == 1u) { // @static
       for (var j = 0u; j < TN; j++) { // @unroll
-        let shift = extra[column / 4u + j / 4u][j % 4u];
+        let bias = extra[column / 4u + j / 4u][j % 4u];
+        let shift = select(0.0, bias, params.has_bias == 1u);
         let valid = column + j < params.columns;
         for (var i = 0u; i < TM; i++) { // @unroll
           sum[i * TN + j] = select(LOWEST, (sum[i * TN + j] + shift) * params.scale, valid);

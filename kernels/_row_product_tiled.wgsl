@@ -31,6 +31,7 @@ struct Params {
   column_tiles: u32,
   segment_tiles: u32, // column tiles of one segment
   items: u32,
+  has_bias: u32, // whether extra holds a bias per column
   clip: f32,
   scale: f32,
   epsilon: f32, // least x whose logarithm is taken
@@ -151,7 +152,8 @@ fn main(
             state[r] = max(state[r], s);
           }
           if (STATE == 1u) { // @static
-            let z = (sum[r][e] + extra[column / 4u][column % 4u]) * params.scale;
+            let shift = select(0.0, extra[column / 4u][e], params.has_bias == 1u);
+            let z = (sum[r][e] + shift) * params.scale;
             let top = max(state[r], z);
             total[r] = total[r] * exp(state[r] - top) + exp(z - top);
             state[r] = top;
