@@ -19,6 +19,7 @@ export * from "./head_energy/mod.ts";
 export * from "./l2_normalize/mod.ts";
 export * from "./layer_norm/mod.ts";
 export * from "./matmul/mod.ts";
+export * from "./moments/mod.ts";
 export * from "./preprocess/mod.ts";
 export * from "./prototype_distance/mod.ts";
 export * from "./quadratic_form/mod.ts";
