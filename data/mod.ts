@@ -23,6 +23,7 @@ export * from "./encode.ts";
 export * from "./feature_checks.ts";
 export * from "./feature_hash.ts";
 export * from "./feature_set.ts";
+export * from "./feature_writer.ts";
 export * from "./half.ts";
 export * from "./image.ts";
 export * from "./images.ts";
