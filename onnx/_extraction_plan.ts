@@ -9,14 +9,11 @@ import type { SafetensorsArray } from "../data/safetensors.ts";
 import { FeatureWriter } from "../data/shards.ts";
 import { preprocessedSize, type PreprocessSpec } from "../kernels/preprocess/mod.ts";
 import { type Context, Gpu, GpuUnavailableError, Host, UserError } from "../runtime/mod.ts";
+import { exposeForExtraction, type ExtractionModel } from "./expose.ts";
 import type { ExtractionDevice, ExtractionOptions } from "./extraction_options.ts";
-import {
-  exposeForExtraction,
-  type ExtractionModel,
-  headWeights,
-  inspect,
-  type Inspection,
-} from "./inspect.ts";
+import { headWeights } from "./head_weights.ts";
+import { inspect } from "./inspect.ts";
+import type { Inspection } from "./inspection.ts";
 import { type OnnxModel, parseModel, readModel, writeModel } from "./model.ts";
 import { loadSidecar, OUTPUT_KEYS } from "./sidecar.ts";
 import config from "../deno.json" with { type: "json" };

@@ -8,7 +8,7 @@ import type { ImageSet } from "../data/images.ts";
 import type { ShardOf, SkippedImage } from "../data/shards.ts";
 import type { PreprocessSpec } from "../kernels/preprocess/mod.ts";
 import type { Gpu } from "../runtime/mod.ts";
-import type { Inspection } from "./inspect.ts";
+import type { Inspection } from "./inspection.ts";
 import type { Sidecar } from "./sidecar.ts";
 
 /** Where a model may run: `auto` is webgpu on a real GPU and wasm otherwise. */

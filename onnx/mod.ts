@@ -20,10 +20,13 @@
 export * from "./attribute.ts";
 export * from "./build.ts";
 export * from "./edit.ts";
+export * from "./expose.ts";
 export * from "./extraction.ts";
 export * from "./extraction_options.ts";
 export * from "./graph.ts";
+export * from "./head_weights.ts";
 export * from "./inspect.ts";
+export * from "./inspection.ts";
 export * from "./join.ts";
 export * from "./model.ts";
 export * from "./node.ts";
@@ -45,6 +48,7 @@ export type {
   UnknownField,
   ValueInfoProto,
 } from "./proto/mod.ts";
+export * from "./preprocessing.ts";
 export * from "./session.ts";
 export * from "./shapes.ts";
 export * from "./sidecar.ts";
