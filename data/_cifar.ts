@@ -5,8 +5,7 @@
  */
 
 import type { RgbImage } from "../kernels/preprocess/spec.ts";
-import { UserError } from "../runtime/errors.ts";
-import { ioError, kindOf, readFully, splitPath } from "./_io_error.ts";
+import { ioError, kindOf, readFully, refuseFile, splitPath } from "./_io_error.ts";
 import type { ImageItem } from "./_load_item.ts";
 
 const SIDE = 32;
@@ -39,7 +38,7 @@ async function filesOf(path: string): Promise<string[]> {
   if (base.includes("*") && base.endsWith(".bin")) {
     const pattern = new RegExp(`^${base.split("*").map(RegExp.escape).join(".*")}$`);
     const names = (await namesIn(folder)).filter((name) => pattern.test(name));
-    if (names.length === 0) throw new UserError(`Cannot read "${path}": no file has such a name`);
+    if (names.length === 0) refuseFile(path, "no file has such a name");
     return names.map((name) => `${folder}/${name}`);
   }
   const kind = await kindOf(path);
@@ -49,8 +48,9 @@ async function filesOf(path: string): Promise<string[]> {
   const train = names.filter((name) => /^data_batch_\d+\.bin$/.test(name) || name === "train.bin");
   const test = names.filter((name) => name === "test_batch.bin" || name === "test.bin");
   if (train.length > 0 && test.length > 0) {
-    throw new UserError(
-      `Cannot read "${path}": it has training and test images; name one of them, for example ` +
+    refuseFile(
+      path,
+      `it has training and test images; name one of them, for example ` +
         `"${path}/${train.length > 1 ? "data_batch_*.bin" : train[0]}" or "${path}/${test[0]}"`,
     );
   }
@@ -72,8 +72,9 @@ function labelBytesOf(path: string, size: number, sibling: boolean): number {
   for (const labelBytes of hundred ? [2, 1] : [1, 2]) {
     if (size > 0 && size % (labelBytes + PIXEL_BYTES) === 0) return labelBytes;
   }
-  throw new UserError(
-    `Cannot read "${path}": it has ${size} bytes, which is no whole number of CIFAR records ` +
+  refuseFile(
+    path,
+    `it has ${size} bytes, which is no whole number of CIFAR records ` +
       `(${1 + PIXEL_BYTES} or ${2 + PIXEL_BYTES} bytes each)`,
   );
 }
@@ -87,7 +88,7 @@ async function readBytes(
   try {
     using file = await Deno.open(path, { read: true });
     const count = await readFully(file, into, offset);
-    if (count < bytes) throw new UserError(`Cannot read "${path}": the file was shortened`);
+    if (count < bytes) refuseFile(path, "the file was shortened");
   } catch (error) {
     throw ioError("read", path, error);
   }
@@ -127,68 +128,76 @@ function toImage(planes: Uint8Array): RgbImage {
   return { width: SIDE, height: SIDE, data };
 }
 
-/** Lists a CIFAR file, folder or pattern; undefined when the path is something else. */
-export async function openCifar(path: string): Promise<
-  {
-    readonly names: string[];
-    readonly labels: (string | number)[];
-    readonly classNames: readonly string[];
-    item(index: number): Promise<ImageItem>;
-  } | undefined
-> {
-  const paths = await filesOf(path);
-  if (paths.length === 0) return undefined;
-  const files: CifarFile[] = [];
-  const names: string[] = [];
-  const numbers: number[] = [];
+/** The records of CIFAR files, one after the other. */
+export interface CifarListing {
+  readonly names: string[];
+  readonly labels: (string | number)[];
+  readonly classNames: readonly string[];
+  item(index: number): Promise<ImageItem>;
+}
+
+async function describeFiles(paths: readonly string[]): Promise<CifarFile[]> {
   const { folder } = splitPath(paths[0]!);
   const hundred = await kindOf(`${folder}/fine_label_names.txt`) === "file";
-  for (const filePath of paths) {
-    const size = await sizeOf(filePath);
-    const labelBytes = labelBytesOf(filePath, size, hundred);
+  const files: CifarFile[] = [];
+  let start = 0;
+  for (const path of paths) {
+    const size = await sizeOf(path);
+    const labelBytes = labelBytesOf(path, size, hundred);
     const count = size / (labelBytes + PIXEL_BYTES);
-    const { base } = splitPath(filePath);
-    const file: CifarFile = { path: filePath, base, labelBytes, start: names.length, count };
-    files.push(file);
-    for (let i = 0; i < count; i++) names.push(`${base}#${i}`);
-    numbers.push(...await labelsOf(file));
+    files.push({ path, base: splitPath(path).base, labelBytes, start, count });
+    start += count;
   }
-  const classNames = await classNamesOf(folder, files[0]!.labelBytes);
-  const limit = classNames.length > 0 ? classNames.length : files[0]!.labelBytes === 1 ? 10 : 100;
-  const wrong = numbers.findIndex((label) => label >= limit);
+  return files;
+}
+
+/** Records by their number over all files; a block of them is kept, since they come in order. */
+function recordReader(
+  files: readonly CifarFile[],
+): (index: number) => Promise<Uint8Array<ArrayBuffer>> {
+  let kept: { file: CifarFile; first: number; bytes: Uint8Array<ArrayBuffer> } | undefined;
+  return async (index) => {
+    const file = files.findLast((candidate) => candidate.start <= index)!;
+    const record = file.labelBytes + PIXEL_BYTES;
+    const at = index - file.start;
+    const first = at - at % BLOCK;
+    let block = kept;
+    if (block?.file !== file || block.first !== first) {
+      const rows = Math.min(BLOCK, file.count - first);
+      block = { file, first, bytes: await readBytes(file.path, first * record, rows * record) };
+      kept = block;
+    }
+    const begin = (at - first) * record + file.labelBytes;
+    return block.bytes.subarray(begin, begin + PIXEL_BYTES);
+  };
+}
+
+/** Lists a CIFAR file, folder or pattern; undefined when the path is something else. */
+export async function openCifar(path: string): Promise<CifarListing | undefined> {
+  const paths = await filesOf(path);
+  if (paths.length === 0) return undefined;
+  const files = await describeFiles(paths);
+  const { labelBytes } = files[0]!;
+  const names: string[] = [];
+  const labels: number[] = [];
+  for (const file of files) {
+    for (let i = 0; i < file.count; i++) names.push(`${file.base}#${i}`);
+    labels.push(...await labelsOf(file));
+  }
+  const classNames = await classNamesOf(splitPath(paths[0]!).folder, labelBytes);
+  const limit = classNames.length > 0 ? classNames.length : labelBytes === 1 ? 10 : 100;
+  const wrong = labels.findIndex((label) => label >= limit);
   if (wrong >= 0) {
-    throw new UserError(
-      `Cannot read "${path}": record ${names[wrong]} has the label ${
-        numbers[wrong]
-      }, and at most ` +
-        `${limit - 1} was expected; it is no CIFAR file`,
+    refuseFile(
+      path,
+      `record ${names[wrong]} has the label ${labels[wrong]}, and at most ${limit - 1} was ` +
+        "expected; it is no CIFAR file",
     );
   }
-  let cached: { file: CifarFile; at: number; bytes: Uint8Array<ArrayBuffer> } | undefined;
-  return {
-    names,
-    labels: numbers,
-    classNames,
-    async item(index) {
-      const file = files.findLast((candidate) => candidate.start <= index)!;
-      const record = file.labelBytes + PIXEL_BYTES;
-      const at = index - file.start;
-      let block = cached;
-      if (block === undefined || block.file !== file || at < block.at || at >= block.at + BLOCK) {
-        const first = at - at % BLOCK;
-        const rows = Math.min(BLOCK, file.count - first);
-        block = {
-          file,
-          at: first,
-          bytes: await readBytes(file.path, first * record, rows * record),
-        };
-        cached = block;
-      }
-      const begin = (at - block.at) * record + file.labelBytes;
-      return {
-        name: names[index]!,
-        image: toImage(block.bytes.subarray(begin, begin + PIXEL_BYTES)),
-      };
-    },
-  };
+  const read = recordReader(files);
+  const item = async (index: number): Promise<ImageItem> => ({
+    name: names[index]!,
+    image: toImage(await read(index)),
+  });
+  return { names, labels, classNames, item };
 }

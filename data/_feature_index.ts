@@ -1,6 +1,6 @@
 /** The index of a feature set that is kept in shards: `NAME.safetensors.index.json`. */
 
-import { ioError, parseJson, refuseFile } from "./_io_error.ts";
+import { parseJson, readText, refuseFile } from "./_io_error.ts";
 import { writeFileAtomic } from "./atomic_write.ts";
 
 /** One shard as an index lists it. */
@@ -28,13 +28,7 @@ export function indexPath(path: string): string {
 
 /** Reads an index and checks that it is one. */
 export async function readIndex(path: string): Promise<FeatureIndex> {
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (error) {
-    throw ioError("read", path, error);
-  }
-  return parseIndex(path, text);
+  return parseIndex(path, await readText(path));
 }
 
 /** Writes an index; with it, the set is there. */

@@ -1,7 +1,6 @@
 /** Lists of images: a path a line, with a label if wanted; or JSON lines. */
 
-import { UserError } from "../runtime/errors.ts";
-import { ioError, kindOf, splitPath } from "./_io_error.ts";
+import { ioError, kindOf, refuseFile, splitPath } from "./_io_error.ts";
 
 /** A line of a list. */
 export interface ListEntry {
@@ -47,46 +46,49 @@ function parseJsonLine(line: string): { name: string; label: string | number | u
   throw new Error('its "label" is neither a name nor a whole number');
 }
 
+/** The text of a list; refuses what is none. */
+async function readListText(list: string): Promise<string> {
+  let text: string | undefined;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(await Deno.readFile(list));
+  } catch (error) {
+    // The decoder's error for what is no UTF-8.
+    if (!(error instanceof TypeError)) throw ioError("read", list, error);
+  }
+  if (text === undefined || text.includes("\0")) {
+    refuseFile(list, "it is neither an image nor a text that lists images");
+  }
+  return text;
+}
+
+function parseLine(list: string, line: { text: string; number: number }): ListEntry {
+  try {
+    const entry = line.text.startsWith("{") ? parseJsonLine(line.text) : splitLine(line.text);
+    const isAbsolute = /^([/\\]|[A-Za-z]:[/\\])/.test(entry.name);
+    return { ...entry, path: isAbsolute ? entry.name : `${splitPath(list).folder}/${entry.name}` };
+  } catch (error) {
+    refuseFile(list, `line ${line.number}: ${(error as Error).message}`);
+  }
+}
+
 /** Reads a list and checks that its files are there. */
 export async function readImageList(list: string): Promise<ListEntry[]> {
-  let text: string;
-  try {
-    const bytes = await Deno.readFile(list);
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw ioError("read", list, error);
-    throw new UserError(
-      `Cannot read "${list}": it is neither an image nor a text that lists images`,
-    );
-  }
-  if (text.includes("\0")) {
-    throw new UserError(
-      `Cannot read "${list}": it is neither an image nor a text that lists images`,
-    );
-  }
-  const { folder } = splitPath(list);
+  const lines = (await readListText(list)).split(/\r?\n/);
   const entries: ListEntry[] = [];
   const missing: string[] = [];
-  const lines = text.split(/\r?\n/);
   for (const [index, raw] of lines.entries()) {
-    const line = raw.trim();
-    if (line === "" || line.startsWith("#")) continue;
-    let entry: { name: string; label: string | number | undefined };
-    try {
-      entry = line.startsWith("{") ? parseJsonLine(line) : splitLine(line);
-    } catch (error) {
-      throw new UserError(`Cannot read "${list}": line ${index + 1}: ${(error as Error).message}`);
+    const text = raw.trim();
+    if (text === "" || text.startsWith("#")) continue;
+    const entry = parseLine(list, { text, number: index + 1 });
+    if (await kindOf(entry.path) !== "file") {
+      missing.push(`line ${index + 1} names "${entry.name}"`);
     }
-    const path = /^([/\\]|[A-Za-z]:[/\\])/.test(entry.name)
-      ? entry.name
-      : `${folder}/${entry.name}`;
-    if (await kindOf(path) !== "file") missing.push(`line ${index + 1} names "${entry.name}"`);
-    entries.push({ ...entry, path });
+    entries.push(entry);
   }
   if (missing.length > 0) {
     const more = missing.length > 1 ? ` (and ${missing.length - 1} more lines like it)` : "";
-    throw new UserError(`Cannot read "${list}": ${missing[0]}, and there is no such file${more}`);
+    refuseFile(list, `${missing[0]}, and there is no such file${more}`);
   }
-  if (entries.length === 0) throw new UserError(`Cannot read "${list}": it lists no image`);
+  if (entries.length === 0) refuseFile(list, "it lists no image");
   return entries;
 }

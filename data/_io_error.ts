@@ -62,6 +62,15 @@ export async function kindOf(path: string): Promise<"file" | "folder" | undefine
   }
 }
 
+/** Reads a whole text file. */
+export async function readText(path: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    throw ioError("read", path, error);
+  }
+}
+
 /** Reads exactly `into.length` bytes at `offset`; says how many there were. */
 export async function readFully(
   file: Deno.FsFile,

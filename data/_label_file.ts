@@ -1,8 +1,7 @@
 /** Files of labels: CSV, TSV, or JSON. */
 
-import { UserError } from "../runtime/errors.ts";
 import { parseLabel } from "./_image_list.ts";
-import { ioError } from "./_io_error.ts";
+import { parseJson, readText, refuseFile } from "./_io_error.ts";
 
 const HEADINGS: readonly string[] = ["path", "file", "filename", "image", "image_id", "name", "id"];
 
@@ -30,32 +29,30 @@ function fieldsOf(line: string, separator: string): string[] {
   return fields;
 }
 
+/** Which columns the first line names; undefined when it is no heading. */
+function readHeading(fields: readonly string[]): { name: number; label: number } | undefined {
+  const lower = fields.map((field) => field.toLowerCase());
+  const label = lower.findIndex((field) => field === "label" || field === "class");
+  if (label < 0 && !HEADINGS.includes(lower[0]!)) return undefined;
+  const name = Math.max(0, lower.findIndex((field) => HEADINGS.includes(field)));
+  return { name, label: label >= 0 ? label : name === 0 ? 1 : 0 };
+}
+
 function fromTable(path: string, text: string, separator: string): Map<string, string | number> {
   const labels = new Map<string, string | number>();
-  let nameColumn = 0;
-  let labelColumn = 1;
-  let first = true;
+  let columns: { name: number; label: number } | undefined;
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     if (line.trim() === "") continue;
     const fields = fieldsOf(line, separator).map((field) => field.trim());
-    if (first) {
-      first = false;
-      const lower = fields.map((field) => field.toLowerCase());
-      if (HEADINGS.includes(lower[0]!) || lower.includes("label") || lower.includes("class")) {
-        nameColumn = Math.max(0, lower.findIndex((field) => HEADINGS.includes(field)));
-        const named = lower.findIndex((field) => field === "label" || field === "class");
-        labelColumn = named >= 0 ? named : nameColumn === 0 ? 1 : 0;
-        continue;
-      }
+    if (columns === undefined) {
+      columns = readHeading(fields);
+      if (columns !== undefined) continue;
+      columns = { name: 0, label: 1 };
     }
-    const name = fields[nameColumn];
-    const label = parseLabel(fields[labelColumn] ?? "");
+    const name = fields[columns.name];
+    const label = parseLabel(fields[columns.label] ?? "");
     if (name === undefined || name === "" || label === undefined) {
-      throw new UserError(
-        `Cannot read "${path}": line ${
-          index + 1
-        } is "${line}", and a name and a label were expected`,
-      );
+      refuseFile(path, `line ${index + 1} is "${line}", and a name and a label were expected`);
     }
     labels.set(name, label);
   }
@@ -63,19 +60,14 @@ function fromTable(path: string, text: string, separator: string): Map<string, s
 }
 
 function fromJson(path: string, text: string): Map<string, string | number> {
-  const refuse = (why: string): never => {
-    throw new UserError(`Cannot read "${path}": ${why}`);
-  };
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    refuse("it is no JSON text");
-  }
+  const json = parseJson(path, text);
   const labels = new Map<string, string | number>();
   const add = (name: unknown, label: unknown) => {
     if (typeof name !== "string" || !(typeof label === "string" || Number.isSafeInteger(label))) {
-      refuse("each image must have a name and a label that is a name or a whole number");
+      refuseFile(
+        path,
+        "each image must have a name and a label that is a name or a whole number",
+      );
     }
     labels.set(name as string, label as string | number);
   };
@@ -90,24 +82,18 @@ function fromJson(path: string, text: string): Map<string, string | number> {
   } else if (typeof json === "object" && json !== null) {
     for (const [name, label] of Object.entries(json)) add(name, label);
   } else {
-    refuse("an object of names and labels, or a list, was expected");
+    refuseFile(path, "an object of names and labels, or a list, was expected");
   }
   return labels;
 }
 
 /** Reads labels by image name. */
 export async function readLabelFile(path: string): Promise<Map<string, string | number>> {
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (error) {
-    throw ioError("read", path, error);
-  }
   // A byte order mark is what spreadsheets put before a CSV.
-  text = text.replace(/^\uFEFF/, "");
+  const text = (await readText(path)).replace(/^\uFEFF/, "");
   const labels = /\.json$/i.test(path)
     ? fromJson(path, text)
     : fromTable(path, text, /\.tsv$/i.test(path) || !text.includes(",") ? "\t" : ",");
-  if (labels.size === 0) throw new UserError(`Cannot read "${path}": there is no label in it`);
+  if (labels.size === 0) refuseFile(path, "there is no label in it");
   return labels;
 }

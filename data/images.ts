@@ -6,11 +6,10 @@
 
 import type { RgbImage } from "../kernels/preprocess/spec.ts";
 import { UserError } from "../runtime/errors.ts";
-import { openCifar } from "./_cifar.ts";
-import { ioError, kindOf, splitPath } from "./_io_error.ts";
-import { readLabelFile } from "./_label_file.ts";
-import { readImageList } from "./_image_list.ts";
+import { labelsFromFile, numberLabels, unknownClasses } from "./_class_labels.ts";
+import { listImages } from "./_image_listing.ts";
 import { type ImageItem, loadItem } from "./_load_item.ts";
+import { compareNames } from "./_name_order.ts";
 
 /** Images with their names and labels. Nothing is decoded until it is asked for. */
 export interface ImageSet {
@@ -55,186 +54,6 @@ export interface OpenImagesOptions {
   readonly classNames?: readonly string[];
 }
 
-/** What each reader makes of its input, before labels become numbers. */
-interface Listing {
-  readonly names: string[];
-  /** A class name or index for each image; undefined where there is none. */
-  readonly labels: (string | number | undefined)[];
-  /** Class names in an order that is given from outside. */
-  readonly classNames?: readonly string[];
-  /** Class names that must count even if they have no image. */
-  readonly emptyClasses?: readonly string[];
-  readonly skippedFiles: number;
-  item(index: number): Promise<ImageItem>;
-}
-
-const IMAGE_EXTENSION_REGEXP =
-  /\.(jpe?g|jpe|jfif|png|webp|gif|bmp|tiff?|avif|heic|heif|jxl|jp2|ppm|pgm)$/i;
-
-/** Orders by Unicode code points, which is the order of UTF-8 bytes and of Python's `sorted`. */
-function compareNames(a: string, b: string): number {
-  const length = Math.min(a.length, b.length);
-  for (let i = 0; i < length; i++) {
-    const x = a.charCodeAt(i);
-    const y = b.charCodeAt(i);
-    if (x === y) continue;
-    // Surrogates stand for code points above all others.
-    const xHigh = x >= 0xd800 && x <= 0xdfff;
-    const yHigh = y >= 0xd800 && y <= 0xdfff;
-    return xHigh === yHigh ? x - y : xHigh ? 1 : -1;
-  }
-  return a.length - b.length;
-}
-
-async function listFolder(root: string): Promise<Listing> {
-  const names: string[] = [];
-  const labels: (string | undefined)[] = [];
-  const classes: string[] = [];
-  let skippedFiles = 0;
-  const walk = async (below: string, ancestors: readonly string[]): Promise<void> => {
-    const folder = below === "" ? root : `${root}/${below}`;
-    let entries: Deno.DirEntry[];
-    try {
-      const real = await Deno.realPath(folder);
-      // A link to a folder above would go round for ever.
-      if (ancestors.includes(real)) return;
-      ancestors = [...ancestors, real];
-      entries = await Array.fromAsync(Deno.readDir(folder));
-    } catch (error) {
-      throw ioError("read", folder, error);
-    }
-    entries.sort((a, b) => compareNames(a.name, b.name));
-    for (const entry of entries) {
-      const path = below === "" ? entry.name : `${below}/${entry.name}`;
-      if (entry.name.startsWith(".") || entry.name === "__MACOSX") {
-        skippedFiles++;
-        continue;
-      }
-      const isFolder = entry.isDirectory ||
-        (entry.isSymlink && await kindOf(`${root}/${path}`) === "folder");
-      if (isFolder) {
-        if (below === "") classes.push(entry.name);
-        await walk(path, ancestors);
-      } else if (IMAGE_EXTENSION_REGEXP.test(entry.name)) {
-        names.push(path);
-        labels.push(path.includes("/") ? path.slice(0, path.indexOf("/")) : undefined);
-      } else {
-        skippedFiles++;
-      }
-    }
-  };
-  await walk("", []);
-  if (names.length === 0) {
-    const others = skippedFiles === 0 ? "" : `, only ${skippedFiles} other files or hidden ones`;
-    throw new UserError(
-      `Cannot read "${root}": there is no image in the folder${others}; JPEG, PNG and WebP files ` +
-        "were expected",
-    );
-  }
-  return {
-    names,
-    labels,
-    emptyClasses: classes,
-    skippedFiles,
-    item: (index) => Promise.resolve({ name: names[index]!, path: `${root}/${names[index]!}` }),
-  };
-}
-
-async function list(path: string): Promise<Listing> {
-  const cifar = await openCifar(path);
-  if (cifar !== undefined) return { ...cifar, skippedFiles: 0 };
-  const kind = await kindOf(path);
-  if (kind === undefined) {
-    throw new UserError(`Cannot read "${path}": there is no such file or folder`);
-  }
-  if (kind === "folder") return await listFolder(path.length > 1 ? path.replace(/\/+$/, "") : path);
-  if (IMAGE_EXTENSION_REGEXP.test(path)) {
-    const { base } = splitPath(path);
-    return {
-      names: [base],
-      labels: [undefined],
-      skippedFiles: 0,
-      item: () => Promise.resolve({ name: base, path }),
-    };
-  }
-  const entries = await readImageList(path);
-  return {
-    names: entries.map((entry) => entry.name),
-    labels: entries.map((entry) => entry.label),
-    skippedFiles: 0,
-    item: (index) => Promise.resolve({ name: entries[index]!.name, path: entries[index]!.path }),
-  };
-}
-
-/** Labels of a label file by image: by path within the set, else by file name where that is unique. */
-async function labelsFromFile(
-  path: string,
-  names: readonly string[],
-): Promise<(string | number | undefined)[]> {
-  const byName = await readLabelFile(path);
-  const labels: (string | number | undefined)[] = [];
-  let found = 0;
-  for (const name of names) {
-    const label = byName.get(name) ?? byName.get(name.slice(name.lastIndexOf("/") + 1));
-    if (label !== undefined) found++;
-    labels.push(label);
-  }
-  if (found === 0) {
-    throw new UserError(
-      `Cannot use the labels of "${path}": none of its ${byName.size} names is an image of the set, ` +
-        `whose first is "${names[0]}"`,
-    );
-  }
-  return labels;
-}
-
-/** Class names to indices. */
-function numberLabels(
-  path: string,
-  listing: Listing,
-  order: readonly string[] | undefined,
-): { labels: Int32Array<ArrayBuffer>; classNames: readonly string[] } {
-  const labels = new Int32Array(listing.labels.length).fill(-1);
-  const given = listing.labels.filter((label) => label !== undefined);
-  if (given.every((label) => typeof label === "number")) {
-    const classNames = listing.classNames ?? order ?? [];
-    for (const [i, label] of listing.labels.entries()) {
-      if (typeof label === "number") labels[i] = label;
-    }
-    const count = given.length === 0 ? 0 : 1 + labels.reduce((a, b) => Math.max(a, b), -1);
-    if (classNames.length > 0 && count > classNames.length) {
-      throw new UserError(
-        `Cannot use the labels of "${path}": there is a label ${count - 1} and ` +
-          `${classNames.length} classes`,
-      );
-    }
-    return { labels, classNames };
-  }
-  const occurring = new Set(given.map(String));
-  const all = new Set([...listing.emptyClasses ?? [], ...occurring]);
-  const classNames = listing.classNames ?? order ?? [...all].sort(compareNames);
-  const index = new Map(classNames.map((name, i) => [name, i]));
-  const unknown = [...occurring].filter((name) => !index.has(name)).sort(compareNames);
-  if (unknown.length > 0) throw unknownClasses(path, unknown, classNames);
-  for (const [i, label] of listing.labels.entries()) {
-    if (label !== undefined) labels[i] = index.get(String(label))!;
-  }
-  return { labels, classNames };
-}
-
-function unknownClasses(
-  path: string,
-  unknown: readonly string[],
-  known: readonly string[],
-): UserError {
-  const some = (names: readonly string[]) =>
-    names.slice(0, 5).map((name) => `"${name}"`).join(", ") + (names.length > 5 ? ", …" : "");
-  return new UserError(
-    `Cannot use the labels of "${path}": ${some(unknown)} ${unknown.length === 1 ? "is" : "are"} ` +
-      `not among the ${known.length} classes of the model (${some(known)})`,
-  );
-}
-
 /**
  * Opens a set of images: a folder (searched through, sorted by name; its sub-folders are the
  * classes), a list (one path a line, with a label after a tab, a comma or a space if wanted; or JSON
@@ -271,7 +90,7 @@ export async function openImages(
   options: OpenImagesOptions = {},
 ): Promise<ImageSet> {
   const how = options.labels ?? "folder";
-  let listing = await list(path);
+  let listing = await listImages(path);
   if (how === "none") {
     const labels = listing.labels.map(() => undefined);
     listing = { ...listing, labels, classNames: [], emptyClasses: [] };
@@ -293,17 +112,10 @@ export async function openImages(
   };
   // CIFAR knows its own order; a model's order is another matter.
   if (options.classNames !== undefined && classNames !== options.classNames) {
-    return {
-      ...set,
-      ...pick(alignLabels(set, options.classNames)),
-      classNames: options.classNames,
-    };
+    const aligned = alignLabels(set, options.classNames);
+    return { ...set, labels: aligned.labels, classNames: options.classNames };
   }
   return set;
-}
-
-function pick({ labels }: AlignedLabels): { labels: Int32Array<ArrayBuffer> } {
-  return { labels };
 }
 
 /** Labels in a model's order. */
