@@ -68,6 +68,10 @@ interface Member {
   ready: boolean;
 }
 
+// Taken when this module is loaded: onnxruntime-web puts Node's Worker in its place while a session
+// opens, and a pool that starts its workers at that moment would get those.
+const WebWorker: typeof Worker | undefined = globalThis.Worker;
+
 // Enough that a worker does not wait for the main thread between two small images.
 const MIN_JOBS_A_WORKER = 3;
 
@@ -82,8 +86,19 @@ function success(job: Job, loaded: LoadedItem): DecodeResult {
   };
 }
 
-function failure(job: Job, error: ImageError): DecodeResult {
-  return { index: job.index, name: job.item.name, image: undefined, pixels: undefined, error };
+function failure({ index, item: { name } }: Job, reason: string): DecodeResult {
+  const error = new ImageError(name, reason);
+  return { index, name, image: undefined, pixels: undefined, error };
+}
+
+/** A new worker; undefined where there are none, or the worker's file cannot be loaded. */
+function startWorker(): Worker | undefined {
+  if (WebWorker === undefined) return undefined;
+  try {
+    return new WebWorker(new URL("./decode_worker.ts", import.meta.url), { type: "module" });
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -127,7 +142,7 @@ export class DecodePool implements Disposable {
     if (!Number.isInteger(lookAhead) || lookAhead < 1) {
       throw new RangeError(`Cannot make a decode pool: lookAhead must be 1 or more: ${lookAhead}`);
     }
-    this.#wanted = typeof Worker === "undefined" ? 0 : workers;
+    this.#wanted = WebWorker === undefined ? 0 : workers;
     this.#lookAhead = lookAhead;
   }
 
@@ -197,10 +212,8 @@ export class DecodePool implements Disposable {
   /** Starts the workers when the first image comes, and anew when one has fallen. */
   #hire(): void {
     while (this.#members.length < this.#wanted) {
-      let worker: Worker;
-      try {
-        worker = new Worker(new URL("./decode_worker.ts", import.meta.url), { type: "module" });
-      } catch {
+      const worker = startWorker();
+      if (worker === undefined) {
         this.#goInline();
         return;
       }
@@ -254,9 +267,7 @@ export class DecodePool implements Disposable {
     const job = member.jobs.shift();
     if (job === undefined) return;
     if (message.loaded !== undefined) job.resolve(success(job, message.loaded));
-    else {job.resolve(
-        failure(job, new ImageError(job.item.name, message.reason ?? "it is damaged")),
-      );}
+    else job.resolve(failure(job, message.reason ?? "it is damaged"));
     this.#assign();
   }
 
@@ -273,8 +284,7 @@ export class DecodePool implements Disposable {
     const [blamed, ...others] = member.jobs;
     this.#waiting.unshift(...others);
     if (blamed !== undefined) {
-      const reason = `the decoder failed on it (${message})`;
-      blamed.resolve(failure(blamed, new ImageError(blamed.item.name, reason)));
+      blamed.resolve(failure(blamed, `the decoder failed on it (${message})`));
     }
     this.#hire();
     this.#assign();
@@ -296,7 +306,7 @@ export class DecodePool implements Disposable {
       const reason = error instanceof ImageError
         ? error.reason
         : `the decoder failed on it (${error instanceof Error ? error.message : error})`;
-      job.resolve(failure(job, new ImageError(job.item.name, reason)));
+      job.resolve(failure(job, reason));
     }
   }
 
@@ -310,7 +320,7 @@ export class DecodePool implements Disposable {
       left.push(...jobs);
     }
     for (const job of left) {
-      job.resolve(failure(job, new ImageError(job.item.name, "the decode pool was closed")));
+      job.resolve(failure(job, "the decode pool was closed"));
     }
   }
 }

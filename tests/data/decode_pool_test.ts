@@ -143,6 +143,23 @@ Deno.test("DecodePool ends what is under way when it is disposed", async () => {
   await assertRejects(() => collect(pool, [{ name: "a", image }]), TypeError, "disposed");
 });
 
+Deno.test("DecodePool starts the web's workers while something else stands in their place", async () => {
+  const { Worker } = globalThis;
+  try {
+    // As onnxruntime-web does while it opens a session.
+    globalThis.Worker = class {
+      constructor() {
+        throw new Error("this is another Worker");
+      }
+    } as unknown as typeof Worker;
+    using pool = new DecodePool({ workers: 1 });
+    const [result] = await collect(pool, [{ name: "a", image: makeImage(2, 2) }]);
+    assertEquals([result!.error, pool.workers], [undefined, 1]);
+  } finally {
+    globalThis.Worker = Worker;
+  }
+});
+
 Deno.test("DecodePool refuses numbers that make no sense", () => {
   assertThrows(() => new DecodePool({ workers: -1 }), RangeError, "workers");
   assertThrows(() => new DecodePool({ lookAhead: 0 }), RangeError, "lookAhead");
