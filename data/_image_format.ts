@@ -62,6 +62,34 @@ export function sniff(bytes: Uint8Array): ImageFormat | { readonly reason: strin
 
 const TRUNCATED = "the file is truncated";
 
+/** Whether a marker begins a frame: SOF0 to SOF15 without those that mean tables. */
+function isFrame(marker: number): boolean {
+  return marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
+}
+
+/** Why a frame cannot be decoded; its segment's length stands at `at`. */
+function frameFault(bytes: Uint8Array, marker: number, at: number): string | undefined {
+  if (marker === 0xc3 || (marker >= 0xc5 && marker !== 0xc9 && marker !== 0xca)) {
+    return "it is a lossless or hierarchical JPEG, which cannot be read";
+  }
+  if (bytes[at + 2] !== 8) return `it is a JPEG of ${bytes[at + 2]} bits, and 8 can be read`;
+  // The codec gives RGB only and has no conversion from four components.
+  if (bytes[at + 7] === 4) return "it is a CMYK JPEG, which cannot be read; convert it to RGB";
+  return undefined;
+}
+
+/** Where entropy-coded data ends: at a marker that is neither a stuffed byte nor a restart. */
+function endOfScan(bytes: Uint8Array, begin: number): number | undefined {
+  let at = begin;
+  while (true) {
+    at = bytes.indexOf(0xff, at);
+    if (at < 0 || at + 1 >= bytes.length) return undefined;
+    const next = bytes[at + 1]!;
+    if (next !== 0x00 && next !== 0xff && !(next >= 0xd0 && next <= 0xd7)) return at;
+    at += next === 0xff ? 1 : 2;
+  }
+}
+
 /** Why a JPEG cannot be decoded, seen from its segments; undefined when they are in order. */
 export function jpegFault(bytes: Uint8Array): string | undefined {
   let at = 2;
@@ -82,29 +110,17 @@ export function jpegFault(bytes: Uint8Array): string | undefined {
     if (at + 2 > bytes.length) return TRUNCATED;
     const length = bytes[at]! * 256 + bytes[at + 1]!;
     if (length < 2) return "it is damaged: a JPEG segment has no length";
-    const frame = marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 &&
-      marker !== 0xcc;
-    if (frame) {
-      if (marker === 0xc3 || (marker >= 0xc5 && marker !== 0xc9 && marker !== 0xca)) {
-        return "it is a lossless or hierarchical JPEG, which cannot be read";
-      }
-      if (bytes[at + 2] !== 8) return `it is a JPEG of ${bytes[at + 2]} bits, and 8 can be read`;
-      if (bytes[at + 7] === 4) {
-        return "it is a CMYK JPEG, which cannot be read; convert it to RGB";
-      }
+    if (isFrame(marker)) {
+      const fault = frameFault(bytes, marker, at);
+      if (fault !== undefined) return fault;
       sawFrame = true;
     }
     at += length;
     if (marker !== 0xda) continue;
     sawScan = true;
-    // Entropy-coded data: up to a marker that is neither a stuffed byte nor a restart.
-    while (true) {
-      at = bytes.indexOf(0xff, at);
-      if (at < 0 || at + 1 >= bytes.length) return TRUNCATED;
-      const next = bytes[at + 1]!;
-      if (next !== 0x00 && next !== 0xff && !(next >= 0xd0 && next <= 0xd7)) break;
-      at += next === 0xff ? 1 : 2;
-    }
+    const end = endOfScan(bytes, at);
+    if (end === undefined) return TRUNCATED;
+    at = end;
   }
   return TRUNCATED;
 }
