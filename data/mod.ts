@@ -28,6 +28,7 @@ export * from "./half.ts";
 export * from "./image.ts";
 export * from "./images.ts";
 export * from "./safetensors.ts";
+export * from "./safetensors_bytes.ts";
 export * from "./safetensors_file.ts";
 export * from "./safetensors_header.ts";
 export * from "./safetensors_writer.ts";

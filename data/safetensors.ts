@@ -1,12 +1,12 @@
 /**
- * The safetensors format: named arrays behind a JSON header. Whole files are read and written here;
- * `SafetensorsFile` reads one by ranges and `SafetensorsWriter` writes one row by row.
+ * Safetensors files, whole: named arrays behind a JSON header. `SafetensorsFile` reads one by
+ * ranges, `SafetensorsWriter` writes one row by row, and `decodeSafetensors` needs no file.
  *
  * @module
  */
 
-import { decodeElements, encodeElements } from "./_safetensors_elements.ts";
-import { headerLength, headerText, layOut, specsOf } from "./_safetensors_layout.ts";
+import { encodeElements } from "./_safetensors_elements.ts";
+import { layOut, specsOf } from "./_safetensors_layout.ts";
 import type {
   SafetensorsArray,
   SafetensorsContent,
@@ -15,47 +15,8 @@ import type {
 } from "./_safetensors_types.ts";
 import { writeFileAtomic } from "./atomic_write.ts";
 import { SafetensorsFile } from "./safetensors_file.ts";
-import { parseSafetensorsHeader } from "./safetensors_header.ts";
 
 export type { SafetensorsArray, SafetensorsContent, SafetensorsData, SafetensorsDType };
-
-/**
- * Reads a safetensors file that is in memory already; needs no file system.
- *
- * @param bytes The whole file.
- * @param options `name`: the file's name for messages.
- * @returns Its arrays, copied out of `bytes`, and its metadata.
- * @throws {UserError} If the bytes are no sound safetensors file.
- *
- * @example There and back
- * ```ts
- * import { decodeSafetensors, encodeSafetensors } from "@oodgpu/oodgpu/data";
- * import { assertEquals } from "@std/assert";
- *
- * const bytes = encodeSafetensors({ x: { data: new Float32Array([1, 2]), shape: [2] } });
- * assertEquals([...decodeSafetensors(bytes).tensors["x"]!.data], [1, 2]);
- * ```
- */
-export function decodeSafetensors(
-  bytes: Uint8Array,
-  options: { readonly name?: string } = {},
-): SafetensorsContent {
-  const path = options.name ?? "safetensors";
-  const size = bytes.length;
-  const headerBytes = headerLength(path, bytes.slice(0, 8), size);
-  const text = headerText(path, bytes.subarray(8, 8 + headerBytes));
-  const { entries, metadata } = parseSafetensorsHeader(text, { path, headerBytes, size });
-  const tensors: Record<string, SafetensorsArray> = Object.create(null);
-  for (const entry of entries.values()) {
-    const buffer = bytes.slice(entry.offset, entry.offset + entry.bytes).buffer;
-    tensors[entry.name] = {
-      data: decodeElements(path, entry, buffer),
-      shape: entry.shape,
-      dtype: entry.dtype as SafetensorsDType,
-    };
-  }
-  return { tensors, metadata };
-}
 
 /**
  * Reads a whole safetensors file.
@@ -83,37 +44,6 @@ export async function readSafetensors(path: string): Promise<SafetensorsContent>
   const tensors: Record<string, SafetensorsArray> = Object.create(null);
   for (const name of file.header.entries.keys()) tensors[name] = await file.read(name);
   return { tensors, metadata: file.header.metadata };
-}
-
-/**
- * Makes a safetensors file in memory. The same content always makes the same bytes.
- *
- * @param tensors The arrays by name; `dtype: "F16"` stores f32 data in half the space.
- * @param metadata Strings for `__metadata__`.
- * @returns The whole file.
- * @throws {RangeError} If a shape does not hold its data.
- *
- * @example Eight bytes of data behind a header
- * ```ts
- * import { encodeSafetensors } from "@oodgpu/oodgpu/data";
- * import { assertEquals } from "@std/assert";
- *
- * const bytes = encodeSafetensors({ x: { data: new Float32Array([1, 2]), shape: [2] } });
- * assertEquals(bytes.length, 8 + bytes[0]! + 8);
- * ```
- */
-export function encodeSafetensors(
-  tensors: Readonly<Record<string, SafetensorsArray>>,
-  metadata: Readonly<Record<string, string>> = {},
-): Uint8Array<ArrayBuffer> {
-  const specs = specsOf(tensors);
-  const { head, offsets, size } = layOut(specs, metadata);
-  const out = new Uint8Array(size);
-  out.set(head);
-  for (const [name, { data }] of Object.entries(tensors)) {
-    out.set(encodeElements(name, data, specs[name]!.dtype), offsets.get(name)!);
-  }
-  return out;
 }
 
 /**

@@ -1,11 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { concat, temporaryFolder } from "../_support/images.ts";
-import {
-  decodeSafetensors,
-  encodeSafetensors,
-  readSafetensors,
-  writeSafetensors,
-} from "../../data/safetensors.ts";
+import { readSafetensors, writeSafetensors } from "../../data/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../data/safetensors_bytes.ts";
 import { UserError } from "../../runtime/errors.ts";
 
 /** A file of a header as someone else would write it, and data. */
