@@ -1,6 +1,6 @@
 /** Lists of images: a path a line, with a label if wanted; or JSON lines. */
 
-import { ioError, kindOf, refuseFile, splitPath } from "./_io_error.ts";
+import { ioError, kindOf, parseJson, refuseFile, splitPath } from "./_io_error.ts";
 
 /** A line of a list. */
 export interface ListEntry {
@@ -12,6 +12,12 @@ export interface ListEntry {
   readonly label: string | number | undefined;
 }
 
+/** A line that says something, and its place in the list, from 1. */
+interface Line {
+  readonly text: string;
+  readonly number: number;
+}
+
 /** A label as it was written: whole numbers are indices. */
 export function parseLabel(text: string): string | number | undefined {
   const trimmed = text.trim();
@@ -19,7 +25,7 @@ export function parseLabel(text: string): string | number | undefined {
   return /^-?\d+$/.test(trimmed) ? Number(trimmed) : trimmed;
 }
 
-function splitLine(line: string): { name: string; label: string | number | undefined } {
+function splitLine(line: string): Omit<ListEntry, "path"> {
   for (const separator of ["\t", ","]) {
     const at = line.lastIndexOf(separator);
     if (at > 0) return { name: line.slice(0, at).trim(), label: parseLabel(line.slice(at + 1)) };
@@ -30,20 +36,19 @@ function splitLine(line: string): { name: string; label: string | number | undef
   return { name: line, label: undefined };
 }
 
-function parseJsonLine(line: string): { name: string; label: string | number | undefined } {
-  let json: unknown;
-  try {
-    json = JSON.parse(line);
-  } catch {
-    throw new Error("it is no JSON text");
-  }
+function refuseLine(list: string, number: number, why: string): never {
+  refuseFile(list, `line ${number}: ${why}`);
+}
+
+function parseJsonLine(list: string, line: Line): Omit<ListEntry, "path"> {
+  const json = parseJson(list, line.text, `line ${line.number}: it is no JSON text`);
   const { path, label } = (json ?? {}) as { path?: unknown; label?: unknown };
-  if (typeof path !== "string") throw new Error('it has no "path"');
+  if (typeof path !== "string") refuseLine(list, line.number, 'it has no "path"');
   if (label === undefined || label === null) return { name: path, label: undefined };
   if (typeof label === "string" || Number.isSafeInteger(label)) {
     return { name: path, label: label as string | number };
   }
-  throw new Error('its "label" is neither a name nor a whole number');
+  refuseLine(list, line.number, 'its "label" is neither a name nor a whole number');
 }
 
 /** The text of a list; refuses what is none. */
@@ -61,14 +66,10 @@ async function readListText(list: string): Promise<string> {
   return text;
 }
 
-function parseLine(list: string, line: { text: string; number: number }): ListEntry {
-  try {
-    const entry = line.text.startsWith("{") ? parseJsonLine(line.text) : splitLine(line.text);
-    const isAbsolute = /^([/\\]|[A-Za-z]:[/\\])/.test(entry.name);
-    return { ...entry, path: isAbsolute ? entry.name : `${splitPath(list).folder}/${entry.name}` };
-  } catch (error) {
-    refuseFile(list, `line ${line.number}: ${(error as Error).message}`);
-  }
+function parseLine(list: string, line: Line): ListEntry {
+  const entry = line.text.startsWith("{") ? parseJsonLine(list, line) : splitLine(line.text);
+  const isAbsolute = /^([/\\]|[A-Za-z]:[/\\])/.test(entry.name);
+  return { ...entry, path: isAbsolute ? entry.name : `${splitPath(list).folder}/${entry.name}` };
 }
 
 /** Reads a list and checks that its files are there. */

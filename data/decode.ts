@@ -33,23 +33,26 @@ let turn: Promise<unknown> = Promise.resolve();
 
 /**
  * Gives the compiled codecs, for runtimes that cannot fetch a file from beside a package: edge
- * workers and single-file bundles. Elsewhere it need not be called.
+ * workers and single-file bundles. Elsewhere it need not be called. Where a bundler gives modules for
+ * `.wasm` files:
  *
- * @param compiled The codecs; those left out are still fetched when first needed.
- *
- * @example Nothing to give
- * ```ts
- * import { provideDecoders } from "@oodgpu/oodgpu/data";
- *
- * provideDecoders({});
- * ```
- *
- * @example In a worker at the edge
  * ```ts ignore
  * import jpeg from "@jsquash/jpeg/codec/dec/mozjpeg_dec.wasm";
  * import { provideDecoders } from "@oodgpu/oodgpu/data";
  *
  * provideDecoders({ jpeg });
+ * ```
+ *
+ * @param compiled The codecs; those left out are still fetched when first needed.
+ *
+ * @example Nothing to give
+ * ```ts
+ * import { decodeImage, encodePng, provideDecoders } from "@oodgpu/oodgpu/data";
+ * import { assertEquals } from "@std/assert";
+ *
+ * provideDecoders({});
+ * const png = await encodePng({ width: 1, height: 1, data: Uint8Array.of(1, 2, 3) });
+ * assertEquals([...(await decodeImage(png)).data], [1, 2, 3]);
  * ```
  */
 export function provideDecoders(compiled: DecoderModules): void {
