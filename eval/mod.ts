@@ -20,6 +20,7 @@
 export * from "./bootstrap.ts";
 export * from "./conventions.ts";
 export * from "./figures.ts";
+export * from "./highlights.ts";
 export * from "./metrics.ts";
 export * from "./protocol.ts";
 export * from "./report.ts";

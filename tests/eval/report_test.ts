@@ -5,7 +5,7 @@ import { histogram, histogramRange, rocPoints } from "../../eval/_report_plots.t
 import { SCRIPT, SCRIPT_HASH } from "../../eval/_report_style.ts";
 import { auroc } from "../../eval/metrics.ts";
 import { evaluate } from "../../eval/protocol.ts";
-import { bestMethod, mostConfusing, renderReport, type ReportInput } from "../../eval/report.ts";
+import { renderReport, type ReportInput } from "../../eval/report.ts";
 import { UserError } from "../../runtime/errors.ts";
 import { Rng } from "../../kernels/random/rng.ts";
 
@@ -216,25 +216,6 @@ Deno.test("histogram() counts every score, outliers in the end bins", () => {
   assertEquals(shares.reduce((sum, share) => sum + share, 0), 1);
   assertEquals([shares[0], shares.at(-1)], [0.4, 0.4]);
   assertEquals(histogramRange([Float32Array.of(3, 3)]), [2.5, 3.5]);
-});
-
-Deno.test("mostConfusing() lists the wrongly ranked images, ties in input order", () => {
-  const found = mostConfusing(Float32Array.of(3, 1, 2, 1), {
-    a: Float32Array.of(2.5, 0),
-    b: Float32Array.of(2.5, 9),
-  }, { count: 3 });
-  assertEquals(found.ood.map(({ set, index, rank }) => [set, index, rank]), [
-    ["b", 1, 1],
-    ["a", 0, 0.75],
-    ["b", 0, 0.75],
-  ]);
-  assertEquals(found.id.map(({ index, rank }) => [index, rank]), [[1, 0], [3, 0], [2, 0.5]]);
-});
-
-Deno.test("bestMethod() is the one with the highest mean AUROC", () => {
-  const { evaluation } = input();
-  const [first, second] = evaluation.averages;
-  assertEquals(bestMethod(evaluation), first!.auroc >= second!.auroc ? "msp" : "energy");
 });
 
 Deno.test("markup escapes text, joins lists and leaves markup alone", () => {
