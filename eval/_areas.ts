@@ -264,30 +264,42 @@ function sampleCounts(curve: Curve): { tp: Float64Array; fp: Float64Array } {
 
 function dummyEndsIn(curve: Curve): number {
   const { tp, fp } = sampleCounts(curve);
-  const last = tp.length - 1;
-  const recall: number[] = [];
-  const precision: number[] = [];
-  for (let i = 0; i <= last; i++) {
-    const dummy = i === 0 || i === last;
-    const accepted = tp[i]! + fp[i]!;
-    if (!dummy && accepted === 0) continue;
-    recall.push(tp[i]! / tp[0]!);
-    precision.push(i === 0 ? 0.5 : i === last ? 0 : tp[i]! / accepted);
-  }
-  return -trapezoid(Float64Array.from(precision), Float64Array.from(recall));
+  // Recall falls along the samples, so the area comes out negative.
+  return -areaWithDummyEnds(tp.length, {
+    recall: (i) => tp[i]! / tp[0]!,
+    right: (i) => tp[i]!,
+    chosen: (i) => tp[i]! + fp[i]!,
+    ends: [0.5, 0],
+  });
 }
 
 function dummyEndsOut(curve: Curve): number {
   const { tp, fp } = sampleCounts(curve);
-  const last = tp.length - 1;
-  const recall: number[] = [];
-  const precision: number[] = [];
-  for (let i = 0; i <= last; i++) {
-    const dummy = i === 0 || i === last;
-    const rejected = tp[0]! - tp[i]! + fp[0]! - fp[i]!;
-    if (!dummy && rejected === 0) continue;
-    recall.push(1 - fp[i]! / fp[0]!);
-    precision.push(i === 0 ? 0 : i === last ? 0.5 : (fp[0]! - fp[i]!) / rejected);
+  return areaWithDummyEnds(tp.length, {
+    recall: (i) => 1 - fp[i]! / fp[0]!,
+    right: (i) => fp[0]! - fp[i]!,
+    chosen: (i) => tp[0]! - tp[i]! + fp[0]! - fp[i]!,
+    ends: [0, 0.5],
+  });
+}
+
+/** Precision over recall; thresholds that choose nothing are left out, the ends are as given. */
+function areaWithDummyEnds(
+  size: number,
+  { recall, right, chosen, ends }: {
+    recall: (index: number) => number;
+    right: (index: number) => number;
+    chosen: (index: number) => number;
+    ends: readonly [first: number, last: number];
+  },
+): number {
+  const points = [{ x: recall(0), y: ends[0] }];
+  for (let i = 1; i < size - 1; i++) {
+    if (chosen(i) > 0) points.push({ x: recall(i), y: right(i) / chosen(i) });
   }
-  return trapezoid(Float64Array.from(precision), Float64Array.from(recall));
+  points.push({ x: recall(size - 1), y: ends[1] });
+  return trapezoid(
+    Float64Array.from(points, ({ y }) => y),
+    Float64Array.from(points, ({ x }) => x),
+  );
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Scores } from "./scores.ts";
+import { checkScores, type ScoreOrigin, type Scores } from "./scores.ts";
 
 /**
  * Counts at each distinct score, from the highest down: how many positives and negatives score at
@@ -35,6 +35,14 @@ export function emptyCurve(capacity: number): Curve {
 /** The curve of two sets of finite scores; neither array is changed. */
 export function curveOf(positive: Scores, negative: Scores): Curve {
   return mergeSorted(positive.slice().sort(), negative.slice().sort());
+}
+
+/** The curve of an ID and an OOD set whose scores were not checked yet; ID is positive. */
+export function checkedCurve(id: Scores, ood: Scores, { method, set }: ScoreOrigin): Curve {
+  const named = method === undefined ? {} : { method };
+  checkScores(id, { ...named, set: "id" });
+  checkScores(ood, { ...named, set: set ?? "ood" });
+  return curveOf(id, ood);
 }
 
 /** The curve of two ascending arrays. */

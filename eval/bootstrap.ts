@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Curve, curveOf, negativeCount, positiveCount } from "./_curve.ts";
+import { checkedCurve, type Curve, negativeCount, positiveCount } from "./_curve.ts";
 import { intervalsOf, RankedScores, replicate, type Replicates } from "./_replicates.ts";
 import { CONVENTIONS } from "./conventions.ts";
 import type { Intervals } from "./figures.ts";
@@ -105,10 +105,7 @@ export interface DeLong {
  * ```
  */
 export function delong(id: Scores, ood: Scores, options: MetricOptions = {}): DeLong {
-  const named = options.method === undefined ? {} : { method: options.method };
-  checkScores(id, { ...named, set: "id" });
-  checkScores(ood, { ...named, set: options.set ?? "ood" });
-  const curve = curveOf(id, ood);
+  const curve = checkedCurve(id, ood, options);
   const idCount = positiveCount(curve);
   const oodCount = negativeCount(curve);
   const pairs = curvePairs(curve);

@@ -12,10 +12,10 @@ import {
   falsePositiveRate,
   totalDetectionError,
 } from "./_areas.ts";
-import { type Curve, curveOf, flip } from "./_curve.ts";
+import { checkedCurve, type Curve, flip } from "./_curve.ts";
 import { type AuprRule, type Convention, CONVENTIONS } from "./conventions.ts";
 import type { Metrics } from "./figures.ts";
-import { checkScores, type Scores } from "./scores.ts";
+import type { Scores } from "./scores.ts";
 
 /** Which convention a metric follows, and how its errors name the scores. */
 export interface MetricOptions {
@@ -297,13 +297,6 @@ export function idAccuracy(
     if (labels[i]! === predictions[i]!) right++;
   }
   return known === 0 ? null : right / known;
-}
-
-function checkedCurve(id: Scores, ood: Scores, { method, set }: MetricOptions): Curve {
-  const named = method === undefined ? {} : { method };
-  checkScores(id, { ...named, set: "id" });
-  checkScores(ood, { ...named, set: set ?? "ood" });
-  return curveOf(id, ood);
 }
 
 /** The curve whose positive class is the convention's. */

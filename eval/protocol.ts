@@ -188,75 +188,156 @@ const MANY_TIES = 0.05;
  * ```
  */
 export function evaluate(input: EvaluationInput, options: EvaluationOptions = {}): Evaluation {
+  const settings = settingsOf(options);
+  const table = readTable(input);
+  const measured = {
+    metrics: measure(table, settings),
+    resampled: settings.replicates === 0 ? null : resample(table, settings, options.onProgress),
+    level: settings.level,
+  };
+  const results = resultsOf(table, measured);
+  const { predictions, labels } = input;
+  return {
+    manifest: { ...options.manifest, ...manifestOf(table, settings) },
+    id_accuracy: predictions === undefined || labels === undefined
+      ? null
+      : idAccuracy(predictions, labels),
+    results,
+    averages: averagesOf(table, measured),
+    warnings: warningsOf(results, table),
+  };
+}
+
+/** Options with their defaults. */
+interface Settings {
+  readonly convention: ConventionInfo;
+  readonly aupr: AuprRule;
+  readonly replicates: number;
+  readonly level: number;
+  readonly seed: number;
+}
+
+/** The scores, checked: every set has every method, and as many scores of each. */
+interface ScoreTable {
+  readonly methods: readonly string[];
+  readonly id: ReadonlyMap<string, Scores>;
+  readonly idCount: number;
+  readonly sets: readonly {
+    readonly name: string;
+    readonly scores: ReadonlyMap<string, Scores>;
+    readonly count: number;
+  }[];
+  /** The set of all sets, and those that the caller named, by the sets' places. */
+  readonly groups: readonly { readonly name: string; readonly members: readonly number[] }[];
+}
+
+/** Figures by set and method, as measured and as resampled. */
+interface Measured {
+  readonly metrics: readonly (readonly (Metrics & { tie_mass: number })[])[];
+  readonly resampled: readonly (readonly Replicates[])[] | null;
+  readonly level: number;
+}
+
+function settingsOf(options: EvaluationOptions): Settings {
   const convention = findConvention(options.convention ?? "default");
   const { aupr = convention.aupr, replicates = 500, level = 0.95, seed = 0 } = options;
-  const id = entriesOf(input.id);
-  const sets = entriesOf(input.ood).map(([name, scores]) => ({
-    name,
-    scores: new Map(entriesOf(scores)),
-  }));
-  if (id.length === 0) {
+  return { convention, aupr, replicates, level, seed };
+}
+
+function readTable(input: EvaluationInput): ScoreTable {
+  const id = new Map(entriesOf(input.id));
+  const given = entriesOf(input.ood);
+  if (id.size === 0) {
     throw new UserError("Cannot evaluate: there are no methods, and at least one is needed");
   }
-  if (sets.length === 0) {
+  if (given.length === 0) {
     throw new UserError("Cannot evaluate: there are no OOD sets, and at least one is needed");
   }
-  const methods = id.map(([method]) => method);
-  const idCount = checkSet("id", new Map(id), methods);
-  const counts = new Map(sets.map(({ name, scores }) => [name, checkSet(name, scores, methods)]));
-  const groups = checkGroups(entriesOf(input.groups ?? {}), [...counts.keys()]);
+  const methods = [...id.keys()];
+  const idCount = checkSet("id", id, methods);
+  const sets = given.map(([name, named]) => {
+    const scores = new Map(entriesOf(named));
+    return { name, scores, count: checkSet(name, scores, methods) };
+  });
+  const groups = checkGroups(entriesOf(input.groups ?? {}), sets.map(({ name }) => name));
+  return { methods, id, idCount, sets, groups };
+}
 
-  const metrics = sets.map(({ name, scores }) =>
-    id.map(([method, idScores]) => {
+function measure({ methods, id, sets }: ScoreTable, settings: Settings): Measured["metrics"] {
+  const convention = settings.convention.name;
+  return sets.map(({ name, scores }) =>
+    methods.map((method) => {
       const names = { method, set: name };
-      const ood = scores.get(method)!;
+      const pair = [id.get(method)!, scores.get(method)!] as const;
       return {
-        ...computeMetrics(idScores, ood, { convention: convention.name, aupr, ...names }),
-        tie_mass: tieMass(idScores, ood, names),
+        ...computeMetrics(...pair, { convention, aupr: settings.aupr, ...names }),
+        tie_mass: tieMass(...pair, names),
       };
     })
   );
-  const resampled: Replicates[][] | null = replicates === 0 ? null : replicate(
-    id.map(([, scores]) => new RankedScores(scores)),
-    sets.map(({ name, scores }) => ({
-      name,
-      methods: methods.map((method) => new RankedScores(scores.get(method)!)),
-    })),
+}
+
+function resample(
+  { methods, id, sets }: ScoreTable,
+  { convention, aupr, replicates, level, seed }: Settings,
+  onProgress: EvaluationOptions["onProgress"],
+): Replicates[][] {
+  const ranked = (scores: ReadonlyMap<string, Scores>) =>
+    methods.map((method) => new RankedScores(scores.get(method)!));
+  return replicate(
+    ranked(id),
+    sets.map(({ name, scores }) => ({ name, methods: ranked(scores) })),
     {
       convention: convention.name,
       aupr,
       replicates,
       level,
       seed,
-      onReplicate: (done) => options.onProgress?.(done / replicates),
+      onReplicate: (done) => onProgress?.(done / replicates),
     },
   );
+}
 
-  const results = sets.flatMap(({ name }, set) =>
+function resultsOf(
+  { methods, idCount, sets }: ScoreTable,
+  { metrics, resampled, level }: Measured,
+): EvaluationResult[] {
+  return sets.flatMap(({ name, count }, set) =>
     methods.map((method, m): EvaluationResult => ({
       method,
       ood: name,
       n_id: idCount,
-      n_ood: counts.get(name)!,
+      n_ood: count,
       ...metrics[set]![m]!,
       ci: resampled === null ? null : intervalsOf(resampled[set]![m]!, level),
     }))
   );
-  const averages = groups.flatMap(({ name, members }) =>
+}
+
+function averagesOf(
+  { methods, idCount, sets, groups }: ScoreTable,
+  { metrics, resampled, level }: Measured,
+): EvaluationAverage[] {
+  return groups.flatMap(({ name, members }) =>
     methods.map((method, m): EvaluationAverage => ({
       method,
       group: name,
       sets: members.map((set) => sets[set]!.name),
       n_id: idCount,
-      n_ood: members.reduce((sum, set) => sum + counts.get(sets[set]!.name)!, 0),
+      n_ood: members.reduce((sum, set) => sum + sets[set]!.count, 0),
       ...meanMetrics(members.map((set) => metrics[set]![m]!)),
       ci: resampled === null
         ? null
         : intervalsOf(meanReplicates(members.map((set) => resampled[set]![m]!)), level),
     }))
   );
-  const manifest: EvaluationManifest = {
-    ...options.manifest,
+}
+
+function manifestOf(
+  { methods, idCount, sets }: ScoreTable,
+  { convention, aupr, replicates, level, seed }: Settings,
+): EvaluationManifest {
+  return {
     convention: convention.letter,
     convention_name: convention.name,
     fpr95: convention.fpr95,
@@ -264,17 +345,10 @@ export function evaluate(input: EvaluationInput, options: EvaluationOptions = {}
     aupr,
     bootstrap: replicates === 0 ? null : { replicates, level, seed },
     methods,
-    counts: { id: idCount, ood: Object.fromEntries(counts) },
-  };
-  const { predictions, labels } = input;
-  return {
-    manifest,
-    id_accuracy: predictions === undefined || labels === undefined
-      ? null
-      : idAccuracy(predictions, labels),
-    results,
-    averages,
-    warnings: warningsOf(results, idCount, counts),
+    counts: {
+      id: idCount,
+      ood: Object.fromEntries(sets.map(({ name, count }) => [name, count])),
+    },
   };
 }
 
@@ -347,15 +421,14 @@ function meanMetrics(many: readonly Metrics[]): Metrics {
 
 function warningsOf(
   results: readonly EvaluationResult[],
-  idCount: number,
-  counts: ReadonlyMap<string, number>,
+  { idCount, sets }: ScoreTable,
 ): string[] {
   const warnings: string[] = [];
   if (idCount < FEW_IMAGES) {
     warnings.push(`The in-distribution set has only ${images(idCount)}: FPR95 rests on a handful`);
   }
-  for (const [set, count] of counts) {
-    if (count < FEW_IMAGES) warnings.push(`OOD set "${set}" has only ${images(count)}`);
+  for (const { name, count } of sets) {
+    if (count < FEW_IMAGES) warnings.push(`OOD set "${name}" has only ${images(count)}`);
   }
   const tied = new Map<string, string[]>();
   for (const { method, ood, tie_mass } of results) {
