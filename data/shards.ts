@@ -16,7 +16,6 @@ import { type ShardOf, shardPath, shardRange } from "./_shard.ts";
 import { SafetensorsFile } from "./safetensors_file.ts";
 
 export { type ShardOf, shardPath, shardRange };
-export { type FeatureRows, FeatureWriter, type SkippedImage } from "./feature_writer.ts";
 
 const ROWLESS_REGEXP = /^(head\..*|text_embed|logit_scale)$/;
 

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { alignLabels, type ImageSet } from "../data/images.ts";
 import type { SafetensorsArray } from "../data/safetensors.ts";
-import { FeatureWriter } from "../data/shards.ts";
+import { FeatureWriter } from "../data/feature_writer.ts";
 import { preprocessedSize, type PreprocessSpec } from "../kernels/preprocess/mod.ts";
 import { type Context, Gpu, GpuUnavailableError, Host, UserError } from "../runtime/mod.ts";
 import { exposeForExtraction, type ExtractionModel } from "./expose.ts";

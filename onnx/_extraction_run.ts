@@ -1,7 +1,7 @@
 /** The stages of an extraction: decoding, preprocessing, the model, reducing maps, writing. */
 
 import { DecodePool, type DecodeSuccess } from "../data/decode_pool.ts";
-import type { FeatureRows, FeatureWriter, SkippedImage } from "../data/shards.ts";
+import type { FeatureRows, FeatureWriter, SkippedImage } from "../data/feature_writer.ts";
 import { channelNorms } from "../kernels/channel_norms/mod.ts";
 import { preprocessImages } from "../kernels/preprocess/mod.ts";
 import { type Context, Tensor, type TypedArray, UserError } from "../runtime/mod.ts";

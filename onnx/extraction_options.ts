@@ -5,7 +5,7 @@
  */
 
 import type { ImageSet } from "../data/images.ts";
-import type { ShardOf, SkippedImage } from "../data/shards.ts";
+import type { ShardOf, SkippedImage } from "../data/feature_writer.ts";
 import type { PreprocessSpec } from "../kernels/preprocess/mod.ts";
 import type { Gpu } from "../runtime/mod.ts";
 import type { Inspection } from "./inspection.ts";
