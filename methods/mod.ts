@@ -26,6 +26,18 @@ export * from "./calibration.ts";
 export * from "./define.ts";
 export * from "./detector.ts";
 export * from "./detector_file.ts";
+export {
+  EmbeddedDetector,
+  embedDetector,
+  type EmbedFeatures,
+  type EmbedImage,
+  type EmbedOptions,
+  type FeatureArray,
+  type GraphSession,
+  type GraphTensor,
+  type ImageModel,
+  type RowOptions,
+} from "./embed.ts";
 export * from "./executor.ts";
 export * from "./export.ts";
 export * from "./fit_detector.ts";
