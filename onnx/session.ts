@@ -14,10 +14,26 @@ import type * as Ort from "onnxruntime-web";
 import type { HostArray } from "../data/feature_set.ts";
 import { UserError } from "../runtime/errors.ts";
 import type { Gpu } from "../runtime/device.ts";
-import { type DType, Tensor, type TypedArray } from "../runtime/tensor.ts";
+import { Tensor } from "../runtime/tensor.ts";
+import { cutPiece, joinPieces, type Piece } from "./_batch_pieces.ts";
+import { createError, runError } from "./_ort_errors.ts";
+import {
+  createSession,
+  gpuProvider,
+  loadRuntime,
+  LOG_FATAL_ONLY,
+  serialised,
+  wasmThreads,
+} from "./_ort_runtime.ts";
+import {
+  dtypeOf,
+  outputLocations,
+  type RunInput,
+  toHostArray,
+  toOrtTensor,
+} from "./_ort_tensors.ts";
 import { setDynamicBatch } from "./edit.ts";
 import { OnnxModel, parseModel, readModel, writeModel } from "./model.ts";
-import { inferShapes } from "./shapes.ts";
 import type { ValueInfo } from "./value_info.ts";
 
 export type { HostArray } from "../data/feature_set.ts";
@@ -36,15 +52,6 @@ export interface SessionOptions {
 
 /** Rows in one run of a model whose batch is open. */
 const OPEN_BATCH = Infinity;
-
-// onnxruntime prints what it also throws; only fatal messages should reach the console.
-const LOG_FATAL_ONLY = 4;
-
-/** An input of one run; a tensor of the host has `data` too. */
-type RunInput = Tensor | { readonly data: TypedArray; readonly shape: readonly number[] };
-
-let queue: Promise<unknown> = Promise.resolve();
-let wasmThreads: number | undefined;
 
 /**
  * Opens a session on a model.
@@ -85,23 +92,16 @@ export async function openSession(
   const { opened, maxBatch } = openBatch(parsed);
   const bytes = opened === parsed && model instanceof Uint8Array ? model : writeModel(opened);
   const ort = await loadRuntime(options);
-  const shapes = inferShapes(opened);
-  const onGpu = options.device === "webgpu";
   const sessionOptions: Ort.InferenceSession.SessionOptions = {
-    executionProviders: onGpu ? [gpuProvider(options.gpu!)] : ["wasm"],
+    executionProviders: options.device === "webgpu" ? [gpuProvider(options.gpu!)] : ["wasm"],
     logSeverityLevel: LOG_FATAL_ONLY,
-    ...(onGpu && { preferredOutputLocation: outputLocations(opened, shapes) }),
+    ...(options.device === "webgpu" && { preferredOutputLocation: outputLocations(opened) }),
   };
   const session = await serialised(async () => {
-    // Starting its threads, onnxruntime-web puts Node's Worker in the place of the web's, which
-    // other code of the process relies on.
-    const { Worker } = globalThis;
     try {
-      return await ort.InferenceSession.create(bytes, sessionOptions);
+      return await createSession(ort, bytes, sessionOptions);
     } catch (error) {
       throw createError(error, opened);
-    } finally {
-      globalThis.Worker = Worker;
     }
   });
   return new OnnxSession({ ort, session, model: opened, maxBatch, options });
@@ -171,7 +171,7 @@ export class OnnxSession implements AsyncDisposable {
 
   /** Threads that WebAssembly runs with; 1 on webgpu. */
   get threads(): number {
-    return this.device === "wasm" ? wasmThreads ?? 1 : 1;
+    return this.device === "wasm" ? wasmThreads() : 1;
   }
 
   /**
@@ -260,8 +260,10 @@ export class OnnxSession implements AsyncDisposable {
       // What is recorded may write the inputs or read buffers that are about to be reused.
       this.#gpu?.flush();
       this.#releaseRetired();
-      const feeds: Record<string, Ort.Tensor> = {};
-      for (const [name, input] of Object.entries(inputs)) feeds[name] = this.#feed(input);
+      const target = { ort: this.#ort, onGpu: this.#gpu !== undefined };
+      const feeds = Object.fromEntries(
+        Object.entries(inputs).map(([name, input]) => [name, toOrtTensor(input, target)]),
+      );
       try {
         return await session.run(feeds, { logSeverityLevel: LOG_FATAL_ONLY });
       } catch (error) {
@@ -277,24 +279,8 @@ export class OnnxSession implements AsyncDisposable {
     return result;
   }
 
-  #feed(input: RunInput): Ort.Tensor {
-    if (input instanceof Tensor && this.#gpu !== undefined) {
-      return this.#ort.Tensor.fromGpuBuffer(input.buffer, {
-        dataType: ORT_TYPES[input.dtype],
-        dims: [...input.shape],
-      });
-    }
-    const { data, shape } = input;
-    if (data instanceof Float32Array) return new this.#ort.Tensor("float32", data, shape);
-    if (data instanceof Int32Array) return new this.#ort.Tensor("int32", data, shape);
-    return new this.#ort.Tensor("uint32", data, shape);
-  }
-
   #wrap(output: Ort.Tensor, label: string): Tensor {
-    const dtype = DTYPES[output.type];
-    if (dtype === undefined) {
-      throw new TypeError(`Cannot keep the output "${label}" on the GPU: it holds ${output.type}`);
-    }
+    const dtype = dtypeOf(output, label);
     const tensor: Tensor = this.#gpu!.wrap(output.gpuBuffer as GPUBuffer, output.dims, {
       dtype,
       label,
@@ -317,108 +303,31 @@ export class OnnxSession implements AsyncDisposable {
     rows: number,
   ): Promise<Record<string, Tensor | HostArray>> {
     const size = this.maxBatch;
-    const parts: Record<string, { piece: Tensor | HostArray; rows: number }[]> = {};
+    const parts: Record<string, Piece[]> = {};
     for (let start = 0; start < rows; start += size) {
       const count = Math.min(size, rows - start);
       const pieces: Record<string, RunInput> = {};
       for (const [name, input] of Object.entries(inputs)) {
-        pieces[name] = this.#cut(input, { start, count, size });
+        pieces[name] = cutPiece(input, { start, count, size, gpu: this.#gpu });
       }
       const outputs = await this.#runOnce(pieces);
       for (const piece of Object.values(pieces)) if (piece instanceof Tensor) piece.dispose();
-      for (const [name, piece] of Object.entries(outputs)) {
-        if (piece.shape[0] !== size) {
+      for (const [name, output] of Object.entries(outputs)) {
+        if (output.shape[0] !== size) {
           throw new UserError(
             `Cannot run "${this.name}" on ${rows} images: it takes ${size} at a time and its ` +
               `output "${name}" does not have one row for each`,
           );
         }
-        (parts[name] ??= []).push({ piece, rows: count });
+        (parts[name] ??= []).push({ output, rows: count });
       }
     }
     const result: Record<string, Tensor | HostArray> = {};
-    for (const [name, list] of Object.entries(parts)) result[name] = this.#join(list, rows);
+    for (const [name, pieces] of Object.entries(parts)) {
+      result[name] = joinPieces(pieces, { rows, gpu: this.#gpu });
+    }
     return result;
   }
-
-  /** Rows of an input as a piece of the fixed size; rows beyond the input's end hold anything. */
-  #cut(
-    input: Tensor | HostArray,
-    range: { start: number; count: number; size: number },
-  ): RunInput {
-    const { start, count, size } = range;
-    const shape = [size, ...input.shape.slice(1)];
-    const width = shape.slice(1).reduce((a, b) => a * b, 1);
-    if (input instanceof Tensor && this.#gpu !== undefined) {
-      const piece = this.#gpu.empty(shape, input.dtype, { label: "piece of a batch" });
-      this.#copy(input, piece, { from: start * width, to: 0, count: count * width });
-      return piece;
-    }
-    const { data } = input;
-    if (count === size) {
-      return { data: data.subarray(start * width, (start + size) * width), shape };
-    }
-    const whole = zeros(data, size * width);
-    whole.set(data.subarray(start * width, (start + count) * width));
-    return { data: whole, shape };
-  }
-
-  #join(
-    list: readonly { piece: Tensor | HostArray; rows: number }[],
-    rows: number,
-  ): Tensor | HostArray {
-    const { piece: first } = list[0]!;
-    const shape = [rows, ...first.shape.slice(1)];
-    const width = shape.slice(1).reduce((a, b) => a * b, 1);
-    if (first instanceof Tensor) {
-      const whole = this.#gpu!.empty(shape, first.dtype, { label: first.label });
-      let to = 0;
-      for (const { piece, rows: count } of list) {
-        this.#copy(piece as Tensor, whole, { from: 0, to, count: count * width });
-        (piece as Tensor).dispose();
-        to += count * width;
-      }
-      return whole;
-    }
-    const data = zeros(first.data, rows * width);
-    let to = 0;
-    for (const { piece, rows: count } of list) {
-      data.set((piece as HostArray).data.subarray(0, count * width), to);
-      to += count * width;
-    }
-    return { data, shape };
-  }
-
-  #copy(
-    source: Tensor,
-    target: Tensor,
-    range: { from: number; to: number; count: number },
-  ): void {
-    const gpu = this.#gpu!;
-    // The copy has its own submit, so what is recorded before it must be submitted before it.
-    gpu.flush();
-    const encoder = gpu.device.createCommandEncoder({ label: "piece of a batch" });
-    encoder.copyBufferToBuffer(
-      source.buffer,
-      range.from * 4,
-      target.buffer,
-      range.to * 4,
-      range.count * 4,
-    );
-    gpu.device.queue.submit([encoder.finish()]);
-  }
-}
-
-const ORT_TYPES = { f32: "float32", i32: "int32", u32: "uint32" } as const satisfies Record<
-  DType,
-  string
->;
-
-const DTYPES: Readonly<Record<string, DType>> = { float32: "f32", int32: "i32", uint32: "u32" };
-
-/** An array of the same kind, zeroed. */
-function zeros<T extends TypedArray>(like: T, length: number): T {
-  return new (like.constructor as new (length: number) => T)(length);
 }
 
 function openBatch(model: OnnxModel): { opened: OnnxModel; maxBatch: number } {
@@ -431,102 +340,4 @@ function openBatch(model: OnnxModel): { opened: OnnxModel; maxBatch: number } {
     if (!(error instanceof UserError)) throw error;
     return { opened: model, maxBatch: fixed };
   }
-}
-
-async function loadRuntime(options: SessionOptions): Promise<typeof Ort> {
-  if (options.device === "webgpu") return await import("onnxruntime-web/webgpu");
-  const ort = await import("onnxruntime-web");
-  if (wasmThreads === undefined) {
-    wasmThreads = Math.max(1, Math.floor(options.threads ?? navigator.hardwareConcurrency ?? 1));
-    ort.env.wasm.numThreads = wasmThreads;
-  }
-  return ort;
-}
-
-function gpuProvider(gpu: Gpu): Ort.InferenceSession.ExecutionProviderConfig {
-  // The option is in the build and not yet in the package's types.
-  const provider = { name: "webgpu", device: gpu.device };
-  return provider as unknown as Ort.InferenceSession.WebGpuExecutionProviderOption;
-}
-
-/** Floats and 32-bit integers stay on the GPU; our tensors hold nothing else. */
-function outputLocations(
-  model: OnnxModel,
-  shapes: ReadonlyMap<string, ValueInfo>,
-): Record<string, "gpu-buffer" | "cpu"> {
-  return Object.fromEntries(model.graph.outputs.map(({ name }) => {
-    const type = shapes.get(name)?.type ?? "f32";
-    return [name, type === "f32" || type === "i32" || type === "u32" ? "gpu-buffer" : "cpu"];
-  }));
-}
-
-function serialised<T>(task: () => Promise<T>): Promise<T> {
-  const result = queue.then(task);
-  queue = result.catch(() => undefined);
-  return result;
-}
-
-function toHostArray(tensor: Ort.Tensor, name: string): HostArray {
-  const shape = tensor.dims;
-  const { data } = tensor;
-  if (data instanceof Float32Array || data instanceof Int32Array) {
-    return { data: data as HostArray["data"], shape };
-  }
-  if (data instanceof BigInt64Array || data instanceof BigUint64Array) {
-    return { data: Int32Array.from(data as unknown as ArrayLike<bigint>, Number), shape };
-  }
-  if (Array.isArray(data)) {
-    throw new UserError(`Cannot use an output of "${name}": it holds strings`);
-  }
-  const numbers = data as unknown as ArrayLike<number>;
-  const floats = tensor.type.startsWith("float");
-  return { data: floats ? Float32Array.from(numbers) : Int32Array.from(numbers), shape };
-}
-
-function createError(error: unknown, model: OnnxModel): UserError {
-  const message = messageOf(error);
-  const unknown = /No Op registered for (\S+) with domain_version of (\d+)/.exec(message) ??
-    /:(\w+)\(-?\d+\) is not a registered function/.exec(message);
-  const opType = unknown?.[1];
-  const node = model.graph.nodes.find((item) => item.opType === opType);
-  if (node !== undefined) {
-    const domain = node.domain === "" ? "" : ` of "${node.domain}"`;
-    return new UserError(
-      `Cannot open "${model.name}": node "${node.label}" uses the operator ${opType}${domain}, ` +
-        `which onnxruntime-web does not have`,
-      { cause: error },
-    );
-  }
-  return new UserError(`Cannot open "${model.name}": onnxruntime-web says "${tidy(message)}"`, {
-    cause: error,
-  });
-}
-
-function runError(error: unknown, name: string): Error {
-  if (error instanceof TypeError || error instanceof ReferenceError) return error;
-  const message = messageOf(error);
-  const node = /while running (\S+) node\. Name:'([^']*)' Status Message: (.*)/s.exec(message);
-  if (node !== null) {
-    return new UserError(
-      `Cannot run "${name}": node "${node[2]}" (${node[1]}) failed, "${tidy(node[3]!)}"`,
-      { cause: error },
-    );
-  }
-  return new UserError(`Cannot run "${name}": onnxruntime-web says "${tidy(message)}"`, {
-    cause: error,
-  });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** The message without codes, source lines and line breaks. */
-function tidy(message: string): string {
-  return message
-    .replace(/^.*ERROR_MESSAGE: /s, "")
-    .replace(/^\S+\.(h|cc):\d+ \S+ /, "")
-    .replace(/\s+/g, " ")
-    .trim()
-    .replace(/[.!]$/, "");
 }
