@@ -16,6 +16,7 @@ export * from "./channel_norms/mod.ts";
 export * from "./combine_rows/mod.ts";
 export * from "./generalized_entropy/mod.ts";
 export * from "./head_energy/mod.ts";
+export * from "./k_nearest/mod.ts";
 export * from "./l2_normalize/mod.ts";
 export * from "./layer_norm/mod.ts";
 export * from "./matmul/mod.ts";
