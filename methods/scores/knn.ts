@@ -16,6 +16,8 @@ import { negatedDistance, rankingDistances, squaredNorms } from "./_graph.ts";
 const PART_BYTES = 32 << 20;
 /** A bank up to this size stays where scoring runs; a larger one passes through part by part. */
 const RESIDENT_BYTES = 1 << 30;
+/** What the kernel keeps for each row at most. */
+const MAX_NEIGHBOURS = 1024;
 /** Below this length a vector counts as zero, as in the normalising kernel. */
 const EPSILON = 1e-12;
 
@@ -56,6 +58,7 @@ export const knn: ScoreMethod = defineScore({
     description: "Which neighbour's distance counts",
     default: 50,
     minimum: 1,
+    maximum: MAX_NEIGHBOURS,
     integer: true,
     search: [50, 100, 200, 500, 1000],
   }],

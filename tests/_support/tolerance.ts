@@ -33,6 +33,8 @@ export const TOLERANCE = {
   score: { absolute: 1e-5, relative: 1e-4 },
   /** A Mahalanobis distance before and after an affine map that is itself rounded to f32. */
   affine: { absolute: 1e-3, relative: 1e-3 },
+  /** Sums of a few hundred f32 products with entries around one, against float64. */
+  gram: { absolute: 5e-4, relative: 1e-5 },
   /** A p-value from one in two and a half of the calibration scores. */
   thinned: { absolute: 1e-4, relative: 0 },
   /** One network on two execution providers. */
