@@ -27,6 +27,14 @@ export interface ModelOptions {
   batch?: number | string;
 }
 
+/** Add and Relu with one constant. */
+export function small(): OnnxModel {
+  const b = new GraphBuilder();
+  const x = b.input("x", ["N", 4]);
+  b.output("y", b.node("Relu", [b.node("Add", [x, b.constant(waves(4), { name: "w" })])]));
+  return b.build();
+}
+
 /** Stem, one residual block, global pooling, Flatten, Gemm: 6 channels, 4 classes, 8x8 input. */
 export function resnetLike({ opset = 17, batch = "N" }: ModelOptions = {}): OnnxModel {
   const b = new GraphBuilder({ opset, name: "resnet-like" });

@@ -1,48 +1,13 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
-import * as native from "onnxruntime-node";
+import { assertEquals, assertThrows } from "@std/assert";
 import {
   GraphBuilder,
-  joinGraphs,
-  makeAttribute,
-  makeTensor,
   type OnnxModel,
-  openSession,
   OPSET_RANGE,
   parseModel,
-  readModel,
   writeModel,
 } from "../../onnx/mod.ts";
 import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
-import { resnetLike, waves } from "./_models.ts";
-
-const SHIPPED = new URL("../../models/cifar10-resnet20.onnx", import.meta.url);
-
-type Arrays = Record<string, { data: Float32Array<ArrayBuffer>; shape: readonly number[] }>;
-
-/** Runs a model in WebAssembly. */
-async function runWasm(model: OnnxModel, inputs: Arrays): Promise<Arrays> {
-  await using session = await openSession(writeModel(model), { device: "wasm", threads: 1 });
-  return await session.run(inputs) as Arrays;
-}
-
-/** Runs a model in onnxruntime's native build, which shares no code with the other. */
-async function runNative(model: OnnxModel, inputs: Arrays): Promise<Arrays> {
-  const session = await native.InferenceSession.create(writeModel(model));
-  const feeds = Object.fromEntries(
-    Object.entries(inputs).map(([name, { data, shape }]) => [
-      name,
-      new native.Tensor("float32", data, shape),
-    ]),
-  );
-  const outputs = await session.run(feeds);
-  await session.release();
-  return Object.fromEntries(
-    Object.entries(outputs).map(([name, tensor]) => [
-      name,
-      { data: tensor.data as Float32Array<ArrayBuffer>, shape: tensor.dims },
-    ]),
-  );
-}
+import { runWasm } from "./_run.ts";
 
 /** One of each helper, whose form changed between operator sets. */
 function helpers(opset: number): OnnxModel {
@@ -57,17 +22,6 @@ function helpers(opset: number): OnnxModel {
   b.output("axes", b.squeeze(b.unsqueeze(x, [1]), [1]));
   b.output("top", b.topK(x, { k: 2 }).values);
   b.output("part", b.slice(x, { axis: 1, start: 1, end: -1 }));
-  return b.build();
-}
-
-/** A score of rows: largest element and energy, with an initialiser named like the backbone's. */
-function scorer(opset: number): OnnxModel {
-  const b = new GraphBuilder({ opset, name: "scorer" });
-  const x = b.input("x", ["N", 4]);
-  const scale = b.constant(2, { name: "fc.bias" });
-  const scaled = b.node("Mul", [x, scale], { output: "rows" });
-  b.output("energy", b.reduce("ReduceLogSumExp", scaled, { axes: [1] }));
-  b.output("largest", b.reduce("ReduceMax", scaled, { axes: [1] }));
   return b.build();
 }
 
@@ -117,78 +71,4 @@ Deno.test("GraphBuilder refuses names that are taken and sets that are unknown",
   assertThrows(() => new GraphBuilder({ opset: 99 }), RangeError, "operator set 99");
   const old = new GraphBuilder({ opset: 10 });
   assertThrows(() => old.topK("x", { k: 1, largest: false }), RangeError, "11 is needed");
-});
-
-Deno.test("makeAttribute() tells floats, integers, texts, tensors and lists apart", () => {
-  const tensor = makeTensor("t", new Float32Array(1));
-  const values = [1, 1n, "a", tensor, [1, 2], [1n, 2n], ["a"], []] as const;
-  const types = values.map((value) => makeAttribute("a", value).type);
-  assertEquals(types, [1, 2, 3, 4, 6, 7, 8, 7]);
-});
-
-Deno.test("joinGraphs() joins a score to its backbone, and both runtimes agree", async () => {
-  for (const opset of [11, 13, 17, 18]) {
-    const backbone = resnetLike({ opset });
-    const joined = joinGraphs(backbone, scorer(opset), { inputs: { x: "logits" } });
-    const names = joined.graph.outputs.map((output) => output.name);
-    assertEquals(names, ["logits", "energy", "largest"]);
-    // Both graphs have an initialiser "fc.bias" and a value "rows".
-    assert(joined.graph.has("ood/fc.bias") && joined.graph.has("ood/rows"));
-    const inputs = { image: { data: waves(2 * 3 * 64, 5), shape: [2, 3, 8, 8] } };
-    const [wasm, plain] = [await runWasm(joined, inputs), await runNative(joined, inputs)];
-    const { data: logits } = wasm.logits!;
-    const energy = [0, 1].map((row) =>
-      Math.log([0, 1, 2, 3].reduce((sum, k) => sum + Math.exp(2 * logits[row * 4 + k]!), 0))
-    );
-    assertClose(wasm.energy!.data, energy, TOLERANCE.kernel, `energy in set ${opset}`);
-    for (const name of names) {
-      assertClose(plain[name]!.data, wasm[name]!.data, TOLERANCE.kernel, `${name}, native`);
-    }
-  }
-});
-
-Deno.test("joinGraphs() keeps only what the chosen outputs need", () => {
-  const joined = joinGraphs(resnetLike(), scorer(17), {
-    inputs: { x: "logits" },
-    outputs: ["largest"],
-    prefix: "score.",
-  });
-  assertEquals(joined.graph.outputs.map((output) => output.name), ["largest"]);
-  assertEquals(joined.graph.nodes.some((node) => node.opType === "ReduceLogSumExp"), false);
-  assert(joined.graph.has("score.fc.bias"));
-});
-
-Deno.test("joinGraphs() feeds values from the middle of the backbone", async () => {
-  const b = new GraphBuilder({ opset: 13 });
-  const x = b.input("features", ["N", 64]);
-  b.output("norm", b.reduce("ReduceL2", x, { axes: [1] }));
-  const backbone = await readModel(SHIPPED);
-  const features = backbone.graph.producer("logits")!.inputs[0]!;
-  const joined = joinGraphs(backbone, b.build(), { inputs: { features } });
-  const inputs = { input: { data: waves(2 * 3 * 1024), shape: [2, 3, 32, 32] } };
-  const [wasm, plain] = [await runWasm(joined, inputs), await runNative(joined, inputs)];
-  assertEquals(wasm.norm!.shape, [2]);
-  assertClose(plain.norm!.data, wasm.norm!.data, TOLERANCE.provider, "norm");
-  assertClose(plain.logits!.data, wasm.logits!.data, TOLERANCE.provider, "logits");
-});
-
-Deno.test("joinGraphs() refuses what does not fit", () => {
-  const backbone = resnetLike({ opset: 13 });
-  const inputs = { x: "logits" };
-  assertThrows(
-    () => joinGraphs(backbone, scorer(17), { inputs }),
-    TypeError,
-    "is built for operator set 17 and the model uses 13",
-  );
-  assertThrows(() => joinGraphs(backbone, scorer(13), { inputs: {} }), TypeError, "is not fed");
-  assertThrows(
-    () => joinGraphs(backbone, scorer(13), { inputs: { x: "nothing" } }),
-    TypeError,
-    'no value "nothing"',
-  );
-  assertThrows(
-    () => joinGraphs(backbone, scorer(13), { inputs, outputs: ["score"] }),
-    TypeError,
-    'neither graph has the output "score"',
-  );
 });

@@ -2,7 +2,6 @@ import { assertEquals, assertNotStrictEquals, assertStrictEquals, assertThrows }
 import {
   exposeOutputs,
   GraphBuilder,
-  inferShapes,
   type OnnxModel,
   parseModel,
   pruneUnused,
@@ -15,7 +14,7 @@ import {
   writeModel,
 } from "../../onnx/mod.ts";
 import { UserError } from "../../runtime/errors.ts";
-import { resnetLike, transformerLike, waves } from "./_models.ts";
+import { resnetLike, waves } from "./_models.ts";
 
 function outputs(model: OnnxModel): unknown[] {
   return model.graph.outputs.map(({ name, shape }) => [name, ...shape ?? []]);
@@ -134,16 +133,4 @@ Deno.test("setDynamicBatch() refuses graphs that mix the images of a batch", () 
   assertThrows(() => setDynamicBatch(mean), UserError, "can not be followed");
   const flat = build((b, x) => b.node("Reshape", [x, b.ints([6])]));
   assertThrows(() => setDynamicBatch(flat), UserError, "can not be followed");
-});
-
-Deno.test("inferShapes() follows shapes that the graph computes", () => {
-  const b = new GraphBuilder();
-  const x = b.input("x", ["N", 2, 3, 4]);
-  const shape = b.node("Shape", [x]);
-  const rows = b.node("Gather", [shape, b.ints([0])]);
-  const target = b.node("Concat", [rows, b.ints([-1])], { attributes: { axis: 0n } });
-  b.output("y", b.node("Reshape", [x, target]));
-  assertEquals(outputs(b.build()), [["y", "N", 24]]);
-  const values = inferShapes(transformerLike());
-  assertEquals(values.get("token")?.shape, ["N", 6]);
 });

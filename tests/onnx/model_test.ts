@@ -1,26 +1,17 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
-  GraphBuilder,
   makeTensor,
   type OnnxModel,
   parseModel,
   readModel,
-  readTensor,
   withGraph,
   writeModel,
 } from "../../onnx/mod.ts";
 import { create, STRING_STRING_ENTRY, type StringStringEntryProto } from "../../onnx/proto/mod.ts";
 import { UserError } from "../../runtime/errors.ts";
-import { resnetLike, waves } from "./_models.ts";
+import { resnetLike, small, waves } from "./_models.ts";
 
 const SHIPPED = new URL("../../models/cifar10-resnet20.onnx", import.meta.url);
-
-function small(): OnnxModel {
-  const b = new GraphBuilder();
-  const x = b.input("x", ["N", 4]);
-  b.output("y", b.node("Relu", [b.node("Add", [x, b.constant(waves(4), { name: "w" })])]));
-  return b.build();
-}
 
 Deno.test("readModel() reads a file by path, by URL and by bytes", async () => {
   const bytes = await Deno.readFile(SHIPPED);
@@ -28,89 +19,6 @@ Deno.test("readModel() reads a file by path, by URL and by bytes", async () => {
     const model = await readModel(source);
     assertEquals([model.opset(), model.graph.nodes.length], [13, 52]);
   }
-});
-
-Deno.test("OnnxGraph lists inputs without the initialisers of old files", () => {
-  const model = small();
-  const listed = withGraph(model, {
-    input: [...model.graph.proto.input, { name: "w" }],
-  });
-  assertEquals(listed.graph.inputs.map((input) => input.name), ["x"]);
-});
-
-Deno.test("OnnxGraph knows makers, readers and constants", () => {
-  const { graph } = resnetLike();
-  assertEquals(graph.producer("block")?.opType, "Relu");
-  assertEquals(graph.consumers("block").map((node) => node.opType), ["GlobalAveragePool"]);
-  assertEquals(graph.constant("fc.weight")?.shape, [4, 6]);
-  assertEquals(graph.producer("image"), undefined);
-});
-
-Deno.test("OnnxGraph.sorted() orders nodes that a file has out of order", () => {
-  const model = small();
-  const { node } = model.graph.proto;
-  const shuffled = withGraph(model, { node: node.toReversed() });
-  const order = shuffled.graph.sorted().map((item) => item.opType);
-  assertEquals(order, ["Add", "Relu", "Identity"]);
-});
-
-Deno.test("OnnxGraph.constant() reads all forms of Constant", () => {
-  const b = new GraphBuilder();
-  const x = b.input("x", [2]);
-  b.node("Constant", [], { output: "a", attributes: { value_floats: [1.5, 2] } });
-  b.node("Constant", [], { output: "b", attributes: { value_int: 3n } });
-  b.node("Constant", [], { output: "c", attributes: { value_float: 0.25 } });
-  b.node("Constant", [], { output: "d", attributes: { value_ints: [1n, -1n] } });
-  const value = makeTensor("", Float32Array.of(7), { shape: [] });
-  b.node("Constant", [], { output: "e", attributes: { value } });
-  b.output("y", b.node("Relu", [x]));
-  const { graph } = b.build();
-  const found = ["a", "b", "c", "d", "e", "x"].map((name) => {
-    const constant = graph.constant(name);
-    return constant && [constant.type, constant.shape.length, ...constant.data];
-  });
-  assertEquals(found, [
-    ["f32", 1, 1.5, 2],
-    ["i64", 0, 3n],
-    ["f32", 0, 0.25],
-    ["i64", 1, 1n, -1n],
-    ["f32", 0, 7],
-    undefined,
-  ]);
-});
-
-Deno.test("readTensor() widens half floats and reads every field", () => {
-  const half = makeTensor("h", Uint16Array.of(0x3c00, 0xc000), { type: "f16" });
-  assertEquals([...readTensor(half).data], [1, -2]);
-  const brain = makeTensor("b", Uint16Array.of(0x3f80, 0xc000), { type: "bf16" });
-  assertEquals([...readTensor(brain).data], [1, -2]);
-  const base = makeTensor("t", new Int32Array(2));
-  delete base.rawData;
-  // -1 as a ten-byte varint, then 5.
-  const int32Data = new Uint8Array([255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 5]);
-  assertEquals([...readTensor({ ...base, int32Data }).data], [-1, 5]);
-  const halves = new Uint8Array([0x80, 0x78, 0x80, 0x80, 3]);
-  assertEquals([...readTensor({ ...base, dataType: 10, int32Data: halves }).data], [1, -2]);
-  const floatData = new Uint8Array(Float32Array.of(0.5, -0.5).buffer);
-  assertEquals([...readTensor({ ...base, dataType: 1, floatData }).data], [0.5, -0.5]);
-});
-
-Deno.test("readTensor() reads data at odd addresses", () => {
-  const bytes = new Uint8Array(9);
-  bytes.set(new Uint8Array(Float32Array.of(1, 2).buffer), 1);
-  const tensor = { ...makeTensor("w", new Float32Array(2)), rawData: bytes.subarray(1) };
-  assertEquals([...readTensor(tensor).data], [1, 2]);
-});
-
-Deno.test("readTensor() refuses strings and wrong sizes", () => {
-  const tensor = makeTensor("w", new Float32Array(2));
-  assertThrows(() => readTensor({ ...tensor, dataType: 8 }), UserError, "string");
-  assertThrows(() => readTensor({ ...tensor, dims: [3] }), UserError, "needs 3 elements");
-  assertThrows(
-    () => readTensor({ ...tensor, rawData: new Uint8Array(7) }),
-    UserError,
-    "takes 4 each",
-  );
 });
 
 Deno.test("parseModel() refuses what is not an ONNX model, and says what it is", () => {
