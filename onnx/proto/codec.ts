@@ -109,7 +109,7 @@ function decodeField({ message, field, reader, wireType, depth }: FieldContext):
   const list = message[key] as unknown[];
   if (wireType === WireType.LengthDelimited && isNumeric(kind)) {
     const end = reader.uint32() + reader.pos;
-    if (end > reader.len) throw new RangeError("premature EOF");
+    if (end > reader.len) throw new RangeError("Premature end of a packed list");
     while (reader.pos < end) list.push(decodeValue(kind, reader, depth));
   } else {
     list.push(decodeValue(kind, reader, depth));

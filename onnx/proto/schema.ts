@@ -366,8 +366,25 @@ export const MODEL: MessageTable = table("ModelProto", [
   [25, "functions", "bytes", "repeated"],
 ]);
 
+/** An element type by name. */
+export type ElementType =
+  | "f32"
+  | "u8"
+  | "i8"
+  | "u16"
+  | "i16"
+  | "i32"
+  | "i64"
+  | "string"
+  | "bool"
+  | "f16"
+  | "f64"
+  | "u32"
+  | "u64"
+  | "bf16";
+
 /** Numbers of the element types in a file. */
-export const ELEMENT_TYPES = {
+export const ELEMENT_TYPES: Readonly<Record<ElementType, number>> = {
   f32: 1,
   u8: 2,
   i8: 3,
@@ -382,10 +399,7 @@ export const ELEMENT_TYPES = {
   u32: 12,
   u64: 13,
   bf16: 16,
-} as const;
-
-/** An element type by name. */
-export type ElementType = keyof typeof ELEMENT_TYPES;
+};
 
 /** Numbers of the attribute types in a file. */
 export const ATTRIBUTE_TYPES = {
