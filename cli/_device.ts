@@ -4,9 +4,10 @@
  * @module
  */
 
+import { KERNEL_VARIANTS } from "../kernels/mod.ts";
 import { chooseExecutor, type Device, type Executor } from "../methods/mod.ts";
 import { Gpu } from "../runtime/mod.ts";
-import type { Arguments, OptionSpec } from "./_arguments.ts";
+import { type Arguments, type OptionSpec, UsageError } from "./_arguments.ts";
 import { parseNamed } from "./_named.ts";
 import type { Terminal } from "./_terminal.ts";
 
@@ -27,9 +28,24 @@ export const VARIANT_OPTION: OptionSpec = {
   multiple: true,
 };
 
-/** The forced variants of `--variant`. */
+/**
+ * The forced variants of `--variant`.
+ *
+ * @throws {UsageError} When an operation or a variant does not exist.
+ */
 export function variantsOf(args: Arguments): Readonly<Record<string, string>> {
   const pairs = parseNamed("variant", args.all("variant"));
+  for (const { name, value } of pairs) {
+    const known = KERNEL_VARIANTS[name];
+    if (known?.includes(value)) continue;
+    throw new UsageError(
+      known === undefined
+        ? `The option --variant names an operation: "${name}" is none of ${
+          Object.keys(KERNEL_VARIANTS).join(", ")
+        }`
+        : `The option --variant must give ${name} one of ${known.join(", ")}: it is "${value}"`,
+    );
+  }
   return Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
 }
 

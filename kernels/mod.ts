@@ -27,3 +27,4 @@ export * from "./quadratic_form/mod.ts";
 export * from "./random/mod.ts";
 export * from "./row_reduce/mod.ts";
 export * from "./softmax/mod.ts";
+export * from "./variants.ts";

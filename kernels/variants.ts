@@ -1,0 +1,85 @@
+/**
+ * Which operations have several kernels, which kernels, and what an adapter gets.
+ *
+ * @module
+ */
+
+import type { Gpu } from "../runtime/mod.ts";
+import { PRODUCT_VARIANTS } from "./_products.ts";
+
+const ROW_VARIANTS = ["naive", "serial", "tree"] as const;
+
+const PRODUCTS = [
+  "matmul",
+  "cosineMax",
+  "euclideanMin",
+  "klMin",
+  "headEnergy",
+  "quadraticForm",
+  "kNearest",
+  "moments",
+] as const;
+
+const ROW_OPERATIONS = [
+  "rowSum",
+  "rowMean",
+  "rowMax",
+  "rowArgmax",
+  "rowLogSumExp",
+  "rowMaxSoftmax",
+  "softmax",
+  "layerNorm",
+  "l2Normalize",
+  "channelNorms",
+  "generalizedEntropy",
+] as const;
+
+/**
+ * The variants of every operation that has several, by the names that `Gpu.open({ variants })`
+ * takes; `naive` is the baseline that the others are measured against.
+ *
+ * @example What a matrix product can run
+ * ```ts
+ * import { KERNEL_VARIANTS } from "@oodgpu/oodgpu/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(KERNEL_VARIANTS["matmul"], ["naive", "register", "tiled"]);
+ * ```
+ */
+export const KERNEL_VARIANTS: Readonly<Record<string, readonly string[]>> = {
+  ...Object.fromEntries(PRODUCTS.map((operation) => [operation, PRODUCT_VARIANTS])),
+  ...Object.fromEntries(ROW_OPERATIONS.map((operation) => [operation, ROW_VARIANTS])),
+  classSums: ["naive", "columns", "classes"],
+  preprocess: ["naive", "passes"],
+};
+
+/**
+ * What a GPU runs for every operation that has several kernels.
+ *
+ * @param gpu The GPU.
+ * @returns The variant by operation; where the shape decides too, the rule.
+ *
+ * @example A forced variant
+ * ```ts
+ * import { describeVariants } from "@oodgpu/oodgpu/kernels";
+ * import { Gpu } from "@oodgpu/oodgpu/runtime";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using gpu = await Gpu.open({ variants: { matmul: "naive" } });
+ * assertEquals(describeVariants(gpu)["matmul"], "naive (forced)");
+ * ```
+ */
+export function describeVariants(gpu: Gpu): Record<string, string> {
+  const { isSoftware } = gpu.adapter;
+  const automatic: Record<string, string> = {};
+  for (const operation of PRODUCTS) automatic[operation] = isSoftware ? "register" : "tiled";
+  for (const operation of ROW_OPERATIONS) {
+    automatic[operation] = isSoftware ? "serial, tree for few or very long rows" : "tree";
+  }
+  automatic["classSums"] = isSoftware ? "columns" : "classes";
+  automatic["preprocess"] = "passes";
+  const forced = Object.entries(gpu.variants).map((
+    [name, variant],
+  ) => [name, `${variant} (forced)`]);
+  return { ...automatic, ...Object.fromEntries(forced) };
+}

@@ -1,0 +1,83 @@
+import { assertEquals } from "@std/assert";
+import {
+  channelNorms,
+  cosineMax,
+  describeVariants,
+  euclideanMin,
+  generalizedEntropy,
+  headEnergy,
+  KERNEL_VARIANTS,
+  klMin,
+  kNearest,
+  l2Normalize,
+  layerNorm,
+  matmul,
+  moments,
+  quadraticForm,
+  rowArgmax,
+  rowLogSumExp,
+  rowMax,
+  rowMaxSoftmax,
+  rowMean,
+  rowSum,
+  softmax,
+} from "../../kernels/mod.ts";
+import type { Gpu, GpuContext, Tensor } from "../../runtime/mod.ts";
+import { openTestGpu } from "../_support/gpu.ts";
+
+/** Every operation with forceable variants, on a matrix x [4, 8]. */
+const RUNS: Readonly<Record<string, (ctx: GpuContext, x: Tensor) => unknown>> = {
+  matmul: (ctx, x) => matmul(ctx, { a: x, b: x }, { transposeB: true }),
+  cosineMax: (ctx, x) => cosineMax(ctx, { features: x, centres: x }),
+  euclideanMin: (ctx, x) => euclideanMin(ctx, { features: x, centres: x }),
+  klMin: (ctx, x) => klMin(ctx, { features: x, centres: x }),
+  headEnergy: (ctx, x) => headEnergy(ctx, { features: x, weight: x }),
+  quadraticForm: (ctx, x) =>
+    quadraticForm(ctx, {
+      x,
+      mean: ctx.upload(new Float32Array(8), [8]),
+      whitening: ctx.upload(new Float32Array(16), [8, 2]),
+    }),
+  kNearest: (ctx, x) => kNearest(ctx, { queries: x, bank: x }, { k: 2 }),
+  moments: (ctx, x) => moments(ctx, { x, shift: ctx.upload(new Float32Array(8), [8]) }),
+  rowSum: (ctx, x) => rowSum(ctx, { x }),
+  rowMean: (ctx, x) => rowMean(ctx, { x }),
+  rowMax: (ctx, x) => rowMax(ctx, { x }),
+  rowArgmax: (ctx, x) => rowArgmax(ctx, { x }),
+  rowLogSumExp: (ctx, x) => rowLogSumExp(ctx, { x }),
+  rowMaxSoftmax: (ctx, x) => rowMaxSoftmax(ctx, { x }),
+  softmax: (ctx, x) => softmax(ctx, { x }),
+  layerNorm: (ctx, x) => layerNorm(ctx, { x }),
+  l2Normalize: (ctx, x) => l2Normalize(ctx, { x }),
+  channelNorms: (ctx, x) => channelNorms(ctx, { map: x.reshape([1, 4, 2, 4]) }),
+  generalizedEntropy: (ctx, x) => generalizedEntropy(ctx, { x }, { gamma: 0.1, top: 4 }),
+};
+
+async function runs(gpu: Gpu, operation: string): Promise<boolean> {
+  using scope = gpu.scope();
+  const x = scope.upload(Float32Array.from({ length: 32 }, (_, i) => (i % 7) / 7), [4, 8]);
+  try {
+    RUNS[operation]!(scope, x);
+  } catch (error) {
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+  await gpu.idle();
+  return true;
+}
+
+for (const operation of Object.keys(RUNS)) {
+  Deno.test(`${operation} takes every variant that KERNEL_VARIANTS lists and no other`, async () => {
+    for (const variant of [...KERNEL_VARIANTS[operation]!, "no-such-variant"]) {
+      using gpu = await openTestGpu({ variants: { [operation]: variant } });
+      assertEquals(await runs(gpu, operation), variant !== "no-such-variant", variant);
+    }
+  });
+}
+
+Deno.test("describeVariants() names one variant for each operation that has several", async () => {
+  using gpu = await openTestGpu({ variants: { softmax: "tree" } });
+  const described = describeVariants(gpu);
+  assertEquals(Object.keys(described).sort(), Object.keys(KERNEL_VARIANTS).sort());
+  assertEquals(described["softmax"], "tree (forced)");
+});
