@@ -21,6 +21,7 @@ export * from "./l2_normalize/mod.ts";
 export * from "./layer_norm/mod.ts";
 export * from "./matmul/mod.ts";
 export * from "./moments/mod.ts";
+export * from "./percentile/mod.ts";
 export * from "./preprocess/mod.ts";
 export * from "./prototype_distance/mod.ts";
 export * from "./quadratic_form/mod.ts";
