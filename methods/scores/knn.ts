@@ -163,7 +163,15 @@ function centred(
 ): { mean: Float32Array<ArrayBuffer>; table: Float32Array<ArrayBuffer> } {
   const rows = table.length / columns;
   const sum = new Float64Array(columns);
-  table.forEach((value, i) => sum[i % columns] = sum[i % columns]! + value);
+  for (let row = 0; row < rows; row++) {
+    for (let c = 0; c < columns; c++) sum[c] = sum[c]! + table[row * columns + c]!;
+  }
   const mean = Float32Array.from(sum, (value) => value / rows);
-  return { mean, table: Float32Array.from(table, (value, i) => value - mean[i % columns]!) };
+  const moved = new Float32Array(table.length);
+  for (let row = 0; row < rows; row++) {
+    for (let c = 0; c < columns; c++) {
+      moved[row * columns + c] = table[row * columns + c]! - mean[c]!;
+    }
+  }
+  return { mean, table: moved };
 }
