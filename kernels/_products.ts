@@ -23,7 +23,15 @@ export interface ProductOptions {
   readonly variant?: ProductVariant;
   /** Forces the workgroup's tile of the `tiled` variant; by default the shape decides. */
   readonly block?: BlockName;
+  /**
+   * Forces the longest side of the `register` variant's tile; by default 16, and 8 for products so
+   * small that the larger tile would take longer to compile than it saves.
+   */
+  readonly side?: RegisterSide;
 }
+
+/** Longest side of a register tile. */
+export type RegisterSide = 8 | 16;
 
 /** Names of the tiles that a workgroup of the `tiled` variant can take. */
 export type BlockName = "large" | "medium" | "small" | "tall" | "wide";
@@ -92,6 +100,24 @@ export const REGISTER_LANES = 8;
 const BUSY_WORKGROUPS = 4;
 
 /**
+ * Work below which a tile of side 8 does: there it loses at most some 10 ms a call, and it
+ * compiles in a quarter of the time (0.25 against 1 to 1.5 s cold, 40 against 200 ms with the
+ * driver's disk cache warm).
+ */
+const SMALL_WORK = 5e8;
+
+/**
+ * The longest side of the register tile of a product.
+ *
+ * @param flops Floating-point operations of the product.
+ * @param options A forced side.
+ * @returns 8 or 16.
+ */
+export function registerSide(flops: number, options: ProductOptions = {}): RegisterSide {
+  return options.side ?? (flops < SMALL_WORK ? 8 : 16);
+}
+
+/**
  * The register tile of a matrix product: the one of least cost among 4 to 16 rows and columns.
  *
  * The cost of a tile for one vec4 of k, in units of one fma of a vector, is its fma and 18 for
@@ -99,15 +125,17 @@ const BUSY_WORKGROUPS = 4;
  * registers spill).
  *
  * @param shape Rows and columns of the product, and how many products.
+ * @param side Longest side of the tile.
  * @returns The tile.
  */
 export function registerTile(
   shape: { readonly rows: number; readonly columns: number; readonly batches?: number },
+  side: RegisterSide,
 ): RegisterTile {
-  let best = { rows: 16, columns: 16 };
+  let best: RegisterTile = { rows: side, columns: side };
   let least = Infinity;
-  for (const rows of tileLengths(shape.rows)) {
-    for (const columns of tileLengths(shape.columns)) {
+  for (const rows of tileLengths(shape.rows, side)) {
+    for (const columns of tileLengths(shape.columns, side)) {
       const tiles = (shape.batches ?? 1) * Math.ceil(shape.rows / rows) *
         Math.ceil(shape.columns / columns);
       const workgroups = Math.max(BUSY_WORKGROUPS, Math.ceil(tiles / REGISTER_LANES));
@@ -122,8 +150,8 @@ export function registerTile(
 }
 
 /** Largest first; few lengths, since each pair is a pipeline that takes up to a second to compile. */
-function tileLengths(length: number): readonly number[] {
-  const largest = Math.min(16, Math.max(4, 4 * Math.ceil(length / 4)));
+function tileLengths(length: number, side: RegisterSide): readonly number[] {
+  const largest = Math.min(side, Math.max(4, 4 * Math.ceil(length / 4)));
   return [largest, 8, 4].filter((tile) => tile <= largest);
 }
 

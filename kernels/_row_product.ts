@@ -11,7 +11,13 @@
 
 import { type GpuContext, gridFor, type Kernel, type Tensor } from "../runtime/mod.ts";
 import { quadsOf } from "./_pack.ts";
-import { LOOP_TURNS, type ProductVariant, REGISTER_LANES } from "./_products.ts";
+import {
+  LOOP_TURNS,
+  type ProductVariant,
+  REGISTER_LANES,
+  type RegisterSide,
+  registerSide,
+} from "./_products.ts";
 import { unrolled } from "./_unroll.ts";
 import registerSource from "./_row_product_register.wgsl" with { type: "text" };
 import tiledSource from "./_row_product_tiled.wgsl" with { type: "text" };
@@ -64,6 +70,8 @@ export interface RowProductInputs {
 export interface RowProductOptions extends RowProductKind {
   /** Which kernel; not the naive one, which is each operation's own. */
   readonly variant: Exclude<ProductVariant, "naive">;
+  /** Forces the longest side of the register kernel's tile. */
+  readonly side?: RegisterSide | undefined;
   /** Rows of x. */
   readonly rows: number;
   /** Rows of y. */
@@ -141,15 +149,20 @@ const ENOUGH_ITEMS = { register: 8 * REGISTER_LANES, tiled: 256 };
  *
  * @param variant Which kernel.
  * @param shape Rows, columns, and the length of the axis that is summed over.
+ * @param side Longest side of the register kernel's tile.
  * @returns The cut.
  */
 export function planRowProduct(
   variant: Exclude<ProductVariant, "naive">,
   shape: { readonly rows: number; readonly columns: number; readonly k: number },
+  side: RegisterSide = 16,
 ): RowProductPlan {
-  const fit = (length: number) => Math.min(16, Math.max(4, 4 * Math.ceil(length / 4)));
+  // Rows are many or hardly any, columns may be the classes of a small head: ten, say.
   const tile = variant === "register"
-    ? { rows: fit(shape.rows), columns: fit(shape.columns) }
+    ? {
+      rows: shape.rows <= 4 ? 4 : side,
+      columns: Math.min(side, Math.max(4, 4 * Math.ceil(shape.columns / 4))),
+    }
     : { rows: TILED_SIDE, columns: TILED_SIDE };
   const rowTiles = Math.ceil(shape.rows / tile.rows);
   const columnTiles = Math.ceil(shape.columns / tile.columns);
@@ -183,7 +196,8 @@ export function rowProduct(
   options: RowProductOptions,
 ): RowStates {
   const { variant, rows, columns } = options;
-  const plan = planRowProduct(variant, options);
+  const side = options.side ?? registerSide(2 * rows * columns * options.k);
+  const plan = planRowProduct(variant, options, side);
   const kind = {
     TERM: TERMS[options.term],
     LOAD: LOADS[options.load],

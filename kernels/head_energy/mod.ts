@@ -261,5 +261,6 @@ function runFused(
     k: channels,
     clip: clip ?? 0,
     scale: 1 / temperature,
+    side: call.side,
   });
 }

@@ -34,6 +34,7 @@ import {
   type ProductVariant,
   productVariant,
   REGISTER_LANES,
+  registerSide,
 } from "../_products.ts";
 import { requireRowProductLength } from "../_row_product.ts";
 import { unrolled } from "../_unroll.ts";
@@ -293,7 +294,9 @@ function fusedMerge(
   const most = groupsOf(blocks.columns);
   const distances = ctx.empty([most, blocks.rows, GROUP], "f32", { label: "distances" });
   const minima = ctx.empty([most, blocks.rows], "f32", { label: "minima" });
-  const tileRows = variant === "tiled" ? 64 : Math.min(16, 4 * Math.ceil(call.rows / 4));
+  // Half the side in both directions is a quarter of the tile; columns come in groups of 16.
+  const side = registerSide(kNearestFlops(call), call);
+  const tileRows = variant === "tiled" ? 64 : side === 8 || call.rows <= 4 ? 4 : 16;
   const kernel = variant === "tiled" ? tiledKernel({}) : registerKernel({ TM: tileRows });
   return (block) => {
     const { rows, columns, source, last } = block;

@@ -57,6 +57,7 @@ fn main(
   let a_start = batch * params.a_batch + row * quads;
   let b_start = batch * params.b_batch + column * quads;
 
+  // The four steps of one sum stand together below, so that it stays in a register meanwhile.
   var sum: array<f32, TM * TN>;
   for (var q = params.quad_begin; q < params.quad_end; q++) {
     var x: array<vec4<f32>, TM>;
@@ -66,7 +67,6 @@ fn main(
     for (var j = 0u; j < TN; j++) { // @unroll
       let y = b[b_start + j * quads + q];
       for (var i = 0u; i < TM; i++) { // @unroll
-        // The four steps of one sum stand together: the sum stays in a register.
         sum[i * TN + j] = fma(x[i].y, y.y, fma(x[i].x, y.x, sum[i * TN + j]));
         sum[i * TN + j] = fma(x[i].w, y.w, fma(x[i].z, y.z, sum[i * TN + j]));
       }

@@ -36,6 +36,8 @@ import {
   type ProductOptions,
   productVariant,
   REGISTER_LANES,
+  type RegisterSide,
+  registerSide,
   registerTile,
 } from "../_products.ts";
 import { unrolled } from "../_unroll.ts";
@@ -50,6 +52,7 @@ export {
   type ProductOptions,
   type ProductVariant,
   productVariant,
+  type RegisterSide,
 } from "../_products.ts";
 
 const NAIVE: Kernel = {
@@ -309,12 +312,14 @@ function onGpu(
   const a = packed(scope, inputs.a, { batches: plan.a.count, rows: m, k, transposed: transposeA });
   const b = packed(scope, inputs.b, { batches: plan.b.count, rows: n, k, transposed: !transposeB });
   const size = { rows: m, columns: n, batches };
-  const tile = variant === "register" ? registerPlan(size) : tiledPlan(
-    size,
-    options.block === undefined
-      ? blockTile(size, ctx.gpu.device.limits)
-      : BLOCK_TILES[options.block],
-  );
+  const tile = variant === "register"
+    ? registerPlan(size, registerSide(matmulFlops(plan), options))
+    : tiledPlan(
+      size,
+      options.block === undefined
+        ? blockTile(size, ctx.gpu.device.limits)
+        : BLOCK_TILES[options.block],
+    );
   const tiles = batches * tile.rowTiles * tile.columnTiles;
   for (const [begin, end] of chunksOf(quads, CHUNK / 4)) {
     ctx.dispatch(tile.kernel(begin === 0 ? 0 : 1), {
@@ -357,8 +362,9 @@ interface TilePlan {
 
 function registerPlan(
   size: { rows: number; columns: number; batches: number },
+  side: RegisterSide,
 ): TilePlan {
-  const tile = registerTile(size);
+  const tile = registerTile(size, side);
   return {
     kernel: (accumulate) =>
       registerKernel({ TM: tile.rows, TN: tile.columns, ACCUMULATE: accumulate }),

@@ -341,5 +341,6 @@ function runFused(
     columns: centres,
     k: channels,
     epsilon,
+    side: search.side,
   });
 }

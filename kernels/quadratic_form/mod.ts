@@ -197,6 +197,7 @@ function statesOf(
     rows,
     columns: rank,
     k: channels,
+    side: call.side,
   });
 }
 

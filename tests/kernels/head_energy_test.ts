@@ -5,11 +5,11 @@ import {
   headEnergyFlops,
   type HeadEnergyOptions,
 } from "../../kernels/head_energy/mod.ts";
-import { PRODUCT_VARIANTS } from "../../kernels/matmul/mod.ts";
 import { Rng } from "../../kernels/random/mod.ts";
 import { type Context, DTypeError, ShapeError, type Tensor } from "../../runtime/mod.ts";
 import { gpuTest } from "../_support/gpu.ts";
 import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
+import { PRODUCT_WAYS, wayOf } from "./_product_ways.ts";
 
 const SEED = 31;
 
@@ -41,9 +41,9 @@ async function agree(
 ): Promise<void> {
   for (const test of cases) {
     const expected = run(contexts.host, test).data;
-    const results = PRODUCT_VARIANTS.map((variant) => run(contexts.gpu, test, { variant }));
+    const results = PRODUCT_WAYS.map((way) => run(contexts.gpu, test, way));
     (await contexts.gpu.read(...results)).forEach((actual, i) => {
-      const label = `${PRODUCT_VARIANTS[i]} ${JSON.stringify(test)} seed ${SEED}`;
+      const label = `${wayOf(PRODUCT_WAYS[i]!)} ${JSON.stringify(test)} seed ${SEED}`;
       assertClose(actual, expected, TOLERANCE.kernel, label);
     });
   }
@@ -87,10 +87,10 @@ gpuTest(
     const [rows, classes] = [1100, 9001];
     const features = gpu.upload(new Float32Array(rows * 8).fill(1), [rows, 8]);
     const weight = gpu.upload(new Float32Array(classes * 8).fill(-2), [classes, 8]);
-    for (const variant of PRODUCT_VARIANTS) {
-      const [energy] = await gpu.read(headEnergy(gpu, { features, weight }, { variant }));
+    for (const way of PRODUCT_WAYS) {
+      const [energy] = await gpu.read(headEnergy(gpu, { features, weight }, way));
       const expected = new Float32Array(rows).fill(-16 + Math.log(classes));
-      assertClose(energy!, expected, TOLERANCE.kernel, variant);
+      assertClose(energy!, expected, TOLERANCE.kernel, wayOf(way));
     }
   },
 );
@@ -103,10 +103,10 @@ gpuTest("headEnergy() of no rows is nothing", async ({ gpu, host }) => {
 });
 
 gpuTest("headEnergy() gives the same bits every time", async ({ gpu }) => {
-  for (const variant of PRODUCT_VARIANTS) {
-    const test: Case = { size: [50, 33, 17], options: { variant } };
+  for (const way of PRODUCT_WAYS) {
+    const test: Case = { size: [50, 33, 17], options: way };
     const [first, second] = await gpu.read(run(gpu, test), run(gpu, test));
-    assertEquals(first, second, variant);
+    assertEquals(first, second, wayOf(way));
   }
 });
 

@@ -6,11 +6,11 @@ import {
   kNearestFlops,
   type KNearestOptions,
 } from "../../kernels/k_nearest/mod.ts";
-import { PRODUCT_VARIANTS } from "../../kernels/matmul/mod.ts";
 import { Rng } from "../../kernels/random/mod.ts";
 import { type Context, DTypeError, ShapeError, type Tensor } from "../../runtime/mod.ts";
 import { gpuTest } from "../_support/gpu.ts";
 import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
+import { PRODUCT_WAYS, wayOf } from "./_product_ways.ts";
 
 const SEED = 51;
 const NO_NEIGHBOUR = Math.fround(3.4028235e38);
@@ -62,9 +62,9 @@ gpuTest(
     ];
     for (const test of cases) {
       const expected = run(host, test).data;
-      for (const variant of PRODUCT_VARIANTS) {
-        const [actual] = await gpu.read(run(gpu, test, { variant }));
-        const label = `${variant} ${JSON.stringify(test)} seed ${SEED}`;
+      for (const way of PRODUCT_WAYS) {
+        const [actual] = await gpu.read(run(gpu, test, way));
+        const label = `${wayOf(way)} ${JSON.stringify(test)} seed ${SEED}`;
         assertClose(actual!, expected, TOLERANCE.kernel, label);
       }
     }
@@ -78,9 +78,9 @@ gpuTest(
       const test: Case = { rows: 5, bankRows, channels: 4, k: 5 };
       const expected = run(host, test).data;
       assertEquals(expected.filter((value) => value === NO_NEIGHBOUR).length, 5 * (5 - bankRows));
-      for (const variant of PRODUCT_VARIANTS) {
-        const [actual] = await gpu.read(run(gpu, test, { variant }));
-        assertClose(actual!, expected, TOLERANCE.kernel, variant);
+      for (const way of PRODUCT_WAYS) {
+        const [actual] = await gpu.read(run(gpu, test, way));
+        assertClose(actual!, expected, TOLERANCE.kernel, wayOf(way));
       }
     }
   },
@@ -91,17 +91,17 @@ gpuTest("kNearest() over chunks is to the bit kNearest() over the whole bank", a
   const bankData = normal(bankRows * channels, 2);
   const queries = gpu.upload(normal(rows * channels, 1), [rows, channels]);
   const bank = gpu.upload(bankData, [bankRows, channels]);
-  for (const variant of PRODUCT_VARIANTS) {
-    const whole = kNearest(gpu, { queries, bank }, { k, variant });
+  for (const way of PRODUCT_WAYS) {
+    const whole = kNearest(gpu, { queries, bank }, { k, ...way });
     let best: Tensor | undefined;
     for (const [begin, end] of [[0, 7], [7, 300], [300, 500]] as const) {
       const part = bankData.slice(begin * channels, end * channels);
       const chunk = gpu.upload(part, [end - begin, channels]);
       const sofar = best === undefined ? {} : { best };
-      best = kNearest(gpu, { queries, bank: chunk, ...sofar }, { k, variant });
+      best = kNearest(gpu, { queries, bank: chunk, ...sofar }, { k, ...way });
     }
     const [expected, actual] = await gpu.read(whole, best!);
-    assertEquals(actual, expected, variant);
+    assertEquals(actual, expected, wayOf(way));
   }
 });
 
@@ -130,30 +130,30 @@ gpuTest("kNearest() takes more queries than one block", async ({ gpu }) => {
   const rows = 2048 + 17;
   const queries = gpu.upload(Float32Array.from({ length: rows }, (_, i) => i), [rows, 1]);
   const bank = gpu.upload(new Float32Array([0, 1]), [2, 1]);
-  for (const variant of PRODUCT_VARIANTS) {
-    const [actual] = await gpu.read(kNearest(gpu, { queries, bank }, { k: 1, variant }));
+  for (const way of PRODUCT_WAYS) {
+    const [actual] = await gpu.read(kNearest(gpu, { queries, bank }, { k: 1, ...way }));
     const expected = Float32Array.from({ length: rows }, (_, i) => Math.max(0, i - 1) ** 2);
-    assertEquals(actual, expected, variant);
+    assertEquals(actual, expected, wayOf(way));
   }
 });
 
 gpuTest("kNearest() keeps equal neighbours apart", async ({ gpu }) => {
   const queries = gpu.upload(new Float32Array(6), [3, 2]);
   const bank = gpu.upload(new Float32Array(2 * 100).fill(1), [100, 2]);
-  for (const variant of PRODUCT_VARIANTS) {
-    const [actual] = await gpu.read(kNearest(gpu, { queries, bank }, { k: 5, variant }));
-    assertEquals([...actual!], new Array(15).fill(2), variant);
+  for (const way of PRODUCT_WAYS) {
+    const [actual] = await gpu.read(kNearest(gpu, { queries, bank }, { k: 5, ...way }));
+    assertEquals([...actual!], new Array(15).fill(2), wayOf(way));
   }
 });
 
 gpuTest("kNearest() gives the same bits every time", async ({ gpu }) => {
   const test: Case = { rows: 30, bankRows: 200, channels: 33, k: 10 };
-  for (const variant of PRODUCT_VARIANTS) {
+  for (const way of PRODUCT_WAYS) {
     const [first, second] = await gpu.read(
-      run(gpu, test, { variant }),
-      run(gpu, test, { variant }),
+      run(gpu, test, way),
+      run(gpu, test, way),
     );
-    assertEquals(first, second, variant);
+    assertEquals(first, second, wayOf(way));
   }
 });
 

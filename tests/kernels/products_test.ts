@@ -4,6 +4,7 @@ import {
   blockRows,
   blockTile,
   productVariant,
+  registerSide,
   registerTile,
 } from "../../kernels/_products.ts";
 import type { GpuContext } from "../../runtime/mod.ts";
@@ -30,16 +31,23 @@ Deno.test("productVariant() names the variants when it is given an unknown one",
 });
 
 Deno.test("registerTile() takes the largest tile for large products", () => {
-  assertEquals(registerTile({ rows: 1024, columns: 1024 }), { rows: 16, columns: 16 });
-  assertEquals(registerTile({ rows: 4096, columns: 1000 }), { rows: 16, columns: 16 });
+  assertEquals(registerTile({ rows: 1024, columns: 1024 }, 16), { rows: 16, columns: 16 });
+  assertEquals(registerTile({ rows: 4096, columns: 1000 }, 16), { rows: 16, columns: 16 });
 });
 
 Deno.test("registerTile() fits few rows or columns and keeps lanes busy for small products", () => {
-  assertEquals(registerTile({ rows: 2048, columns: 10 }), { rows: 16, columns: 12 });
-  assertEquals(registerTile({ rows: 1, columns: 4096 }), { rows: 4, columns: 16 });
-  assertEquals(registerTile({ rows: 3, columns: 2 }), { rows: 4, columns: 4 });
-  const small = registerTile({ rows: 32, columns: 32 });
+  assertEquals(registerTile({ rows: 2048, columns: 10 }, 16), { rows: 16, columns: 12 });
+  assertEquals(registerTile({ rows: 1, columns: 4096 }, 16), { rows: 4, columns: 16 });
+  assertEquals(registerTile({ rows: 3, columns: 2 }, 16), { rows: 4, columns: 4 });
+  const small = registerTile({ rows: 32, columns: 32 }, 16);
   assert(small.rows * small.columns < 256, `${small.rows} x ${small.columns}`);
+});
+
+Deno.test("registerSide() is short for little work, unless it is forced", () => {
+  assertEquals(registerSide(1e6), 8);
+  assertEquals(registerSide(2e9), 16);
+  assertEquals(registerSide(1e6, { side: 16 }), 16);
+  assertEquals(registerTile({ rows: 500, columns: 500 }, 8), { rows: 8, columns: 8 });
 });
 
 Deno.test("blockTile() is thin for thin products and large only where that leaves enough work", () => {

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { PRODUCT_VARIANTS, type ProductOptions } from "../../kernels/matmul/mod.ts";
+import type { ProductOptions } from "../../kernels/matmul/mod.ts";
 import {
   quadraticForm,
   quadraticFormBytes,
@@ -9,6 +9,7 @@ import { Rng } from "../../kernels/random/mod.ts";
 import { type Context, DTypeError, ShapeError, type Tensor } from "../../runtime/mod.ts";
 import { gpuTest } from "../_support/gpu.ts";
 import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
+import { PRODUCT_WAYS, wayOf } from "./_product_ways.ts";
 
 const SEED = 41;
 
@@ -45,9 +46,9 @@ gpuTest(
     ];
     for (const size of sizes) {
       const expected = run(host, size).data;
-      for (const variant of PRODUCT_VARIANTS) {
-        const [actual] = await gpu.read(run(gpu, size, { variant }));
-        assertClose(actual!, expected, TOLERANCE.kernel, `${variant} ${size} seed ${SEED}`);
+      for (const way of PRODUCT_WAYS) {
+        const [actual] = await gpu.read(run(gpu, size, way));
+        assertClose(actual!, expected, TOLERANCE.kernel, `${wayOf(way)} ${size} seed ${SEED}`);
       }
     }
   },
@@ -56,9 +57,9 @@ gpuTest(
 gpuTest("quadraticForm() keeps its digits when the mean is large", async ({ gpu, host }) => {
   const size: Size = [17, 31, 19];
   const expected = run(host, size, { shift: 4096 }).data;
-  for (const variant of PRODUCT_VARIANTS) {
-    const [actual] = await gpu.read(run(gpu, size, { variant, shift: 4096 }));
-    assertClose(actual!, expected, TOLERANCE.kernel, `${variant} seed ${SEED}`);
+  for (const way of PRODUCT_WAYS) {
+    const [actual] = await gpu.read(run(gpu, size, { ...way, shift: 4096 }));
+    assertClose(actual!, expected, TOLERANCE.kernel, `${wayOf(way)} seed ${SEED}`);
   }
 });
 
@@ -69,21 +70,21 @@ gpuTest(
     const x = gpu.upload(new Float32Array(rows * channels).fill(1), [rows, channels]);
     const mean = gpu.upload(new Float32Array(channels), [channels]);
     const whitening = gpu.upload(new Float32Array(channels * rank).fill(0.5), [channels, rank]);
-    for (const variant of PRODUCT_VARIANTS) {
-      const [actual] = await gpu.read(quadraticForm(gpu, { x, mean, whitening }, { variant }));
-      assertEquals([actual![0], actual![rows - 1]], [16 * rank, 16 * rank], variant);
+    for (const way of PRODUCT_WAYS) {
+      const [actual] = await gpu.read(quadraticForm(gpu, { x, mean, whitening }, way));
+      assertEquals([actual![0], actual![rows - 1]], [16 * rank, 16 * rank], wayOf(way));
     }
   },
 );
 
 gpuTest("quadraticForm() gives the same bits every time", async ({ gpu }) => {
-  for (const variant of PRODUCT_VARIANTS) {
+  for (const way of PRODUCT_WAYS) {
     const size: Size = [50, 33, 17];
     const [first, second] = await gpu.read(
-      run(gpu, size, { variant }),
-      run(gpu, size, { variant }),
+      run(gpu, size, way),
+      run(gpu, size, way),
     );
-    assertEquals(first, second, variant);
+    assertEquals(first, second, wayOf(way));
   }
 });
 

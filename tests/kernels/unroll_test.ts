@@ -1,5 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { unroll, unrolled } from "../../kernels/_unroll.ts";
+import { specialize } from "../../runtime/mod.ts";
+import registerSource from "../../kernels/matmul/matmul_register.wgsl" with { type: "text" };
 import { gpuTest } from "../_support/gpu.ts";
 
 Deno.test("unroll() repeats a marked loop with literals for its variable", () => {
@@ -106,6 +108,12 @@ fn main() {
   bindings: ["read_write"],
   params: { scale: "u32" },
 } as const;
+
+Deno.test("the smallest register tile expands to the golden source", async () => {
+  const golden = new URL("../golden/matmul_register_4x4.wgsl", import.meta.url);
+  const expanded = unroll(specialize(registerSource, { TM: 4, TN: 4 }));
+  assertEquals(expanded, await Deno.readTextFile(golden));
+});
 
 gpuTest("a source means the same before and after unroll()", async ({ gpu }) => {
   const asWritten = gpu.empty([3], "u32");
