@@ -7,14 +7,16 @@ import { createHash } from "node:crypto";
 import { alignLabels, type ImageSet } from "../data/images.ts";
 import type { SafetensorsArray } from "../data/safetensors.ts";
 import { FeatureWriter } from "../data/feature_writer.ts";
-import { preprocessedSize, type PreprocessSpec } from "../kernels/preprocess/mod.ts";
+import type { PreprocessSpec } from "../kernels/preprocess/mod.ts";
 import { type Context, Gpu, GpuUnavailableError, Host, UserError } from "../runtime/mod.ts";
+import { withBlock } from "./block.ts";
 import { exposeForExtraction, type ExtractionModel } from "./expose.ts";
 import type { ExtractionDevice, ExtractionOptions } from "./extraction_options.ts";
 import { headWeights } from "./head_weights.ts";
 import { inspect } from "./inspect.ts";
 import type { Inspection } from "./inspection.ts";
 import { type OnnxModel, parseModel, readModel, writeModel } from "./model.ts";
+import { completePreprocessing } from "./preprocessing.ts";
 import { loadSidecar, OUTPUT_KEYS } from "./sidecar.ts";
 import config from "../deno.json" with { type: "json" };
 
@@ -42,7 +44,9 @@ export async function loadModel(options: ExtractionOptions): Promise<LoadedModel
   const path = isPath ? options.model as string : "model";
   const model = isPath ? await readModel(path) : parseModel(options.model as Uint8Array);
   const sidecar = options.sidecar ?? (isPath ? await loadSidecar(path) : undefined);
-  const inspection = inspect(model, sidecar === undefined ? {} : { sidecar });
+  const found = inspect(model, sidecar === undefined ? {} : { sidecar });
+  const { block } = options;
+  const inspection = block === undefined ? found : withBlock(found, { model, block });
   return {
     model,
     name: path.split(/[\\/]/).pop()!,
@@ -131,7 +135,7 @@ export function makePlan(
   executor: Executor,
 ): Plan {
   const { inspection, extraction } = source;
-  const { spec, size, guessed } = specFor(options, source);
+  const { spec, size, guessed } = completePreprocessing(inspection, options);
   const { floats, least, most } = BATCHES[executor.device];
   const fitting = Math.floor(floats / (3 * size.width * size.height));
   const batch = options.batch ?? Math.max(least, Math.min(most, fitting));
@@ -160,54 +164,6 @@ export function makePlan(
     keys: [...rows, "labels", ...(inspection.head ? ["head.weight", "head.bias"] : [])],
     ...labelsFor(options.images, inspection),
   };
-}
-
-/** The preprocessing, completed to the model's size and checked against it. */
-function specFor(
-  options: ExtractionOptions,
-  source: LoadedModel,
-): Pick<Plan, "spec" | "size" | "guessed"> {
-  const { inspection, name } = source;
-  const image = inspection.image!;
-  const given = options.preprocessing ?? inspection.preprocessing?.spec;
-  if (given === undefined) {
-    throw new UserError(
-      `Cannot extract with "${name}": nothing says how images are preprocessed; give it a sidecar ` +
-        `with "preprocessing"`,
-    );
-  }
-  const guessed = options.preprocessing === undefined && inspection.preprocessing!.guessed;
-  const { width, height } = image;
-  const known = typeof width === "number" && typeof height === "number"
-    ? { width, height }
-    : undefined;
-  const spec = completed(given, known);
-  const fixed = spec.crop ??
-    (spec.resize !== undefined && "width" in spec.resize ? spec.resize : undefined);
-  if (fixed === undefined) {
-    throw new UserError(
-      `Cannot extract with "${name}": its preprocessing leaves images of different sizes; add a ` +
-        `"crop" with a width and a height`,
-    );
-  }
-  const size = preprocessedSize(fixed, spec);
-  if (known !== undefined && (known.width !== size.width || known.height !== size.height)) {
-    throw new UserError(
-      `Cannot extract with "${name}": its preprocessing gives ${size.width} x ${size.height} ` +
-        `pixels and the model takes ${known.width} x ${known.height}`,
-    );
-  }
-  return { spec, size, guessed };
-}
-
-/** Without a crop or a whole size, the model's own size completes the description. */
-function completed(
-  spec: PreprocessSpec,
-  size: { readonly width: number; readonly height: number } | undefined,
-): PreprocessSpec {
-  if (size === undefined || spec.crop !== undefined) return spec;
-  if (spec.resize === undefined) return { ...spec, resize: size };
-  return "shorter" in spec.resize ? { ...spec, crop: size } : spec;
 }
 
 /** Labels in the model's order; -1 where the model has no such class. */
@@ -265,6 +221,9 @@ export async function openWriter(
       data_sha256: await hashImages(images),
       device: executor.name,
       keys: plan.keys.join(","),
+      ...Object.fromEntries(
+        values.flatMap(([key, value]) => value === undefined ? [] : [[`value_of_${key}`, value]]),
+      ),
     },
     metadata: {
       ...options.metadata,
@@ -275,9 +234,6 @@ export async function openWriter(
       onnxruntime_web: config.imports["onnxruntime-web"].split("@").pop()!,
       ...(plan.labelNames === undefined ? {} : { label_names: JSON.stringify(plan.labelNames) }),
       ...(plan.guessed ? { preprocessing_guessed: "true" } : {}),
-      ...Object.fromEntries(
-        values.flatMap(([key, value]) => value === undefined ? [] : [[`value_of_${key}`, value]]),
-      ),
     },
     shared,
     ...(options.featureMap === "f16" ? { dtypes: { feature_map: "F16" as const } } : {}),

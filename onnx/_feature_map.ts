@@ -44,12 +44,11 @@ export function findFeatureMap(
   features: ValueSource | undefined,
   { view, named }: { view: GraphView; named: string | undefined },
 ): { featureMap?: FeatureMap; reason?: string } {
-  const walk = features && walkToMap(features, view);
   if (named !== undefined) {
     checkRank(named, view);
-    const pooledToFeatures = walk !== undefined && walk.value === named && walk.exact;
-    return { featureMap: describeMap(named, { view, pooledToFeatures }) };
+    return { featureMap: mapAt(named, { view, features }) };
   }
+  const walk = features && walkToMap(features, view);
   if (walk === undefined) {
     return {
       reason: `the map is looked for behind the penultimate features, and those were not found; ` +
@@ -59,6 +58,16 @@ export function findFeatureMap(
   const { value, exact, reason } = walk;
   if (value === undefined) return { reason: `${reason}; ${HINT.featureMap}` };
   return { featureMap: describeMap(value, { view, pooledToFeatures: exact }) };
+}
+
+/** A value as the feature map. */
+export function mapAt(
+  value: string,
+  { view, features }: { view: GraphView; features: ValueSource | undefined },
+): FeatureMap {
+  const walk = features && walkToMap(features, view);
+  const pooledToFeatures = walk !== undefined && walk.value === value && walk.exact;
+  return describeMap(value, { view, pooledToFeatures });
 }
 
 function checkRank(named: string, view: GraphView): void {

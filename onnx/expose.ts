@@ -75,6 +75,42 @@ export function exposeForExtraction(
   return { model: result, bytes: writeModel(result), input: image.name, names };
 }
 
+/** A model whose outputs are maps. */
+export interface MapsModel {
+  /** The edited model. */
+  readonly model: OnnxModel;
+  /** Output names, one for each value that was asked for, in order. */
+  readonly names: readonly string[];
+}
+
+/**
+ * Edits a model so that it gives just some of its values, as float32.
+ *
+ * @param model The model.
+ * @param values Names of values that nodes make.
+ * @returns The edited model, and the outputs' names.
+ * @throws {UserError} When the model lacks one of them.
+ *
+ * @example Two blocks
+ * ```ts
+ * import { exposeMaps, inspect, readModel } from "@oodgpu/oodgpu/onnx";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const model = await readModel("models/cifar10-resnet20.onnx");
+ * const values = inspect(model).blocks.slice(0, 2).map(({ value }) => value);
+ * assertEquals(exposeMaps(model, values).names, values);
+ * ```
+ */
+export function exposeMaps(model: OnnxModel, values: readonly string[]): MapsModel {
+  const shapes = inferShapes(model);
+  const adapters = new Adapters(model);
+  const names = values.map((value) =>
+    adapters.toRows({ value, via: "value" }, { key: value, type: shapes.get(value)?.type })
+  );
+  const grown = withGraph(model, { node: [...model.graph.proto.node, ...adapters.nodes] });
+  return { model: withOnlyOutputs(grown, names), names };
+}
+
 function sourceOf(inspection: Inspection, key: keyof SidecarOutputs): ValueSource | undefined {
   switch (key) {
     case "feature_map":

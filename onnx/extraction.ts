@@ -20,7 +20,7 @@ import type {
  * Extracts features of a set of images with an ONNX model.
  *
  * The file has what the model offers of `features`, `logits`, `feature_norms` (the norms of the
- * last feature map's channels), `labels` in the model's order, `head.weight`, `head.bias`, and if
+ * channels of the last feature map, or of the `block`'s), `labels` in the model's order, `head.weight`, `head.bias`, and if
  * asked for `feature_map`; its metadata say how it was made and name the images. Nothing in it
  * depends on time or chance: a run that was stopped and resumed leaves the same bytes.
  *

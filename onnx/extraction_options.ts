@@ -58,6 +58,11 @@ export interface ExtractionOptions {
   readonly strict?: boolean;
   /** Whether to store whole feature maps, and how; `none` by default. Their norms are always there. */
   readonly featureMap?: "none" | "f16" | "f32";
+  /**
+   * The value whose map is stored, and of which the norms are: one of the inspection's `blocks`, or
+   * another map. By default the last one before global pooling.
+   */
+  readonly block?: string;
   /** One file (by default) or shards behind an index. */
   readonly layout?: "single" | "shards";
   /** Further metadata for the file. */

@@ -18,6 +18,7 @@
  */
 
 export * from "./attribute.ts";
+export * from "./block.ts";
 export * from "./build.ts";
 export * from "./edit.ts";
 export * from "./expose.ts";
