@@ -24,7 +24,7 @@ const TERM: u32 = 0u; // @spec
 const LOAD: u32 = 0u; // @spec
 const STATE: u32 = 0u; // @spec
 
-const LOWEST: f32 = -3.4028235e38;
+const LOWEST: f32 = -3.4028234e38;
 
 struct Params {
   rows: u32,
@@ -105,6 +105,8 @@ fn main(
       }
       for (var j = 0u; j < TN; j++) { // @unroll
         let b = y[y_start + j * quads + q];
+        // Negated once here, not in each of the differences below.
+        let minus_b = -b;
         if (TERM == 0u) { // @static
           for (var i = 0u; i < TM; i++) { // @unroll
             sum[i * TN + j] = fma(a[i].y, b.y, fma(a[i].x, b.x, sum[i * TN + j]));
@@ -113,14 +115,14 @@ fn main(
         }
         if (TERM == 1u) { // @static
           for (var i = 0u; i < TM; i++) { // @unroll
-            let d = a[i] - b;
+            let d = a[i] + minus_b;
             sum[i * TN + j] = fma(d.y, d.y, fma(d.x, d.x, sum[i * TN + j]));
             sum[i * TN + j] = fma(d.w, d.w, fma(d.z, d.z, sum[i * TN + j]));
           }
         }
         if (TERM == 2u) { // @static
           for (var i = 0u; i < TM; i++) { // @unroll
-            let d = log_a[i] - b;
+            let d = log_a[i] + minus_b;
             sum[i * TN + j] = fma(a[i].y, d.y, fma(a[i].x, d.x, sum[i * TN + j]));
             sum[i * TN + j] = fma(a[i].w, d.w, fma(a[i].z, d.z, sum[i * TN + j]));
           }

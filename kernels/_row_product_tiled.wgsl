@@ -21,7 +21,7 @@ const BLOCK: u32 = SIDE * 4u;
 const KQ: u32 = 4u;
 const STRIDE: u32 = SIDE + 1u;
 
-const LOWEST: f32 = -3.4028235e38;
+const LOWEST: f32 = -3.4028234e38;
 
 struct Params {
   rows: u32,

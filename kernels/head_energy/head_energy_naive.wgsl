@@ -44,7 +44,7 @@ fn main(
   let row = item % params.rows;
   let begin = item / params.rows * params.segment;
   let end = min(begin + params.segment, params.columns);
-  var top = -3.4028235e38;
+  var top = -3.4028234e38;
   var mass = 0.0;
   for (var j = begin; j < end; j++) {
     var sum = 0.0;

@@ -4,7 +4,7 @@
 // Shapes: distances: f32[rows, columns]; best: f32[.., k] and nearest: f32[.., k], rows row_begin
 //   to row_begin + rows of them, ascending.
 // Bindings: distances, best, nearest. SOURCE says where the k values so far are:
-//   0 nowhere (all 3.4028235e38), 1 in best, 2 in nearest.
+//   0 nowhere (all 3.4028234e38), 1 in best, 2 in nearest.
 // Dispatch: gridFor(rows, 64), folded from x into y.
 
 struct Params {
@@ -33,7 +33,7 @@ fn main(
   let start = (params.row_begin + row) * params.k;
   if (params.source != 2u) {
     for (var i = 0u; i < params.k; i++) {
-      var value = 3.4028235e38;
+      var value = 3.4028234e38;
       if (params.source == 1u) {
         value = best[start + i];
       }

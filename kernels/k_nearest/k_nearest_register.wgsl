@@ -6,7 +6,7 @@
 // Shapes: x: vec4<f32>[.., quads], rows row_begin to row_begin + rows of it; y: vec4<f32>[.., quads],
 //   rows bank_begin to bank_begin + columns of it; both padded with zeros along k;
 //   distances: vec4<f32>[groups, rows, 4], a group being 16 columns; minima: f32[groups, rows], the
-//   smallest distance of each group. Columns beyond the block are at 3.4028235e38.
+//   smallest distance of each group. Columns beyond the block are at 3.4028234e38.
 // Bindings: x, y, distances, minima.
 // Dispatch: gridFor(tiles, 8), folded from x into y; tiles = groups * row tiles.
 // Accumulates in f32, in the order of k. The differences are squared as they are: nothing cancels.
@@ -16,7 +16,7 @@
 
 const TM: u32 = 16u; // @spec rows of a tile
 const TN: u32 = 16u;
-const HIGHEST: f32 = 3.4028235e38;
+const HIGHEST: f32 = 3.4028234e38;
 
 struct Params {
   rows: u32,

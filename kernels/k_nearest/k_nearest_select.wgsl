@@ -4,7 +4,7 @@
 //   nearest: f32[.., k], rows row_begin to row_begin + rows of them. best is ascending; nearest is
 //   a heap, and ascending after the run whose sort is 1.
 // Bindings: distances, minima, best, nearest. The k values so far are, by source: 0 nowhere (all
-//   3.4028235e38), 1 in best, 2 in nearest.
+//   3.4028234e38), 1 in best, 2 in nearest.
 // Dispatch: gridFor(rows, 8), folded from x into y: one row per invocation.
 //
 // The k values live in a heap whose root is the largest: one comparison with the root rejects a
@@ -15,7 +15,7 @@
 // The heap is the row of nearest itself. A private array is faster to reach, but LLVM takes 26 s to
 // compile one of 1024 elements.
 
-const HIGHEST: f32 = 3.4028235e38;
+const HIGHEST: f32 = 3.4028234e38;
 
 struct Params {
   rows: u32,

@@ -13,7 +13,7 @@ const THREADS: u32 = SIDE * SIDE;
 const BLOCK: u32 = SIDE * 4u;
 const KQ: u32 = 4u;
 const STRIDE: u32 = SIDE + 1u;
-const HIGHEST: f32 = 3.4028235e38;
+const HIGHEST: f32 = 3.4028234e38;
 
 struct Params {
   rows: u32,

@@ -42,7 +42,7 @@ fn main(
   let row = item % params.rows;
   let begin = item / params.rows * params.segment;
   let end = min(begin + params.segment, params.columns);
-  var best = -3.4028235e38;
+  var best = -3.4028234e38;
   var found = begin;
   for (var j = begin; j < end; j++) {
     var sum = 0.0;
