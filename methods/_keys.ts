@@ -119,3 +119,8 @@ export function graphDerivation(
 ): { from: string; graph: (builder: GraphBuilder, from: string) => string } | undefined {
   return DERIVATIONS[key];
 }
+
+/** Where a set's metadata say which of the model's values a key was made of. */
+export function sourceValueKey(key: string): string {
+  return `value_of_${DERIVATIONS[key]?.from ?? key}`;
+}

@@ -15,6 +15,7 @@ import {
   OnnxModel,
   type Sidecar,
   type SidecarOutputs,
+  withBlock,
   writeModel,
 } from "../onnx/mod.ts";
 import { create, STRING_STRING_ENTRY, type StringStringEntryProto } from "../onnx/proto/mod.ts";
@@ -22,6 +23,7 @@ import { UserError } from "../runtime/mod.ts";
 import type { Detector } from "./detector.ts";
 import { graphDerivation } from "./_keys.ts";
 import type { Fitted } from "./score.ts";
+import { blockOf } from "./source.ts";
 
 /** Name of the score among a graph's outputs. */
 export const SCORE_OUTPUT: string = "score";
@@ -117,7 +119,7 @@ const PARTS: Readonly<Record<string, InspectionPart>> = {
 
 /**
  * Joins a detector to the classifier whose features it was fitted to: one ONNX file from an image
- * tensor to logits and score.
+ * tensor to logits and score. A score on maps reads the block that its metadata name.
  *
  * @param detector The detector.
  * @param model The classifier.
@@ -147,7 +149,9 @@ export function exportJoined(
 ): JoinedModel {
   const { fitted } = detector;
   const { sidecar } = options;
-  const inspection = options.inspection ?? inspect(model, sidecar === undefined ? {} : { sidecar });
+  const found = options.inspection ?? inspect(model, sidecar === undefined ? {} : { sidecar });
+  const block = blockOf(detector);
+  const inspection = block === undefined ? found : withBlock(found, { model, block });
   const sources = fitted.needs.map((key) => sourceFor(key, { detector, inspection }));
   const extras = inspection.logits === undefined ? [] : ["logits"];
   if (options.features && inspection.features !== undefined) extras.push("features");

@@ -13,14 +13,15 @@ const KEPT_METADATA = [
   "model",
   "model_hash",
   "preprocessing",
-  "labels",
-  "layer",
-  "block",
+  "label_names",
+  "value_of_features",
+  "value_of_feature_map",
 ] as const;
 
 /**
  * Fits a score and notes what it was fitted to: names, counts and hashes of the feature sets, and
- * the model's hash and preprocessing where the training set says them.
+ * the model's hash, preprocessing, labels, and the values that features come from, where the
+ * training set says them.
  *
  * @param method The score.
  * @param input What to fit it to.

@@ -41,6 +41,7 @@ export {
 export * from "./executor.ts";
 export * from "./export.ts";
 export * from "./fit_detector.ts";
+export * from "./norm_ratio.ts";
 export * from "./numerics/mod.ts";
 export * from "./parameters.ts";
 export * from "./parse_detector.ts";
@@ -48,3 +49,4 @@ export * from "./registry.ts";
 export * from "./score.ts";
 export * from "./scores/mod.ts";
 export * from "./scoring.ts";
+export * from "./source.ts";

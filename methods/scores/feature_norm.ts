@@ -1,5 +1,5 @@
 /**
- * FeatureNorm: how strongly the last feature map responds.
+ * FeatureNorm: how strongly a feature map responds.
  *
  * @module
  */
@@ -11,7 +11,8 @@ import type { ScoreMethod } from "../score.ts";
 /**
  * FeatureNorm, mean_c |ReLU(F_c)|_2 over the channels of a feature map F.
  *
- * Reads the stored norms of the channels, or makes them of the stored map.
+ * Reads the stored norms of the channels, or makes them of the stored map: the last one, or that of
+ * the block that was extracted (`normRatios` finds the best one).
  *
  * @example Two channels
  * ```ts
@@ -33,7 +34,7 @@ export const featureNorm: ScoreMethod = defineScore({
   name: "feature_norm",
   title: "FeatureNorm",
   source: "Yu et al. 2023, arXiv 2212.10765",
-  summary: "The mean norm of the last feature map's channels after ReLU",
+  summary: "The mean norm of a feature map's channels after ReLU",
   needs: ["feature_norms"],
   fitNeeds: [],
   usesValidation: false,
