@@ -20,6 +20,15 @@ export const DEVICE_OPTION: OptionSpec = {
   default: "auto",
 };
 
+/** The `--device` option of commands that run models. */
+export const MODEL_DEVICE_OPTION: OptionSpec = {
+  name: "device",
+  value: "NAME",
+  help: "where the model runs; auto is webgpu on a real GPU and wasm otherwise",
+  choices: ["auto", "webgpu", "wasm"],
+  default: "auto",
+};
+
 /** Forces a kernel variant on WebGPU. */
 export const VARIANT_OPTION: OptionSpec = {
   name: "variant",

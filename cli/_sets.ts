@@ -5,8 +5,6 @@
  */
 
 import { featureHash, type FeatureSet, openFeatures } from "../data/mod.ts";
-import type { Detector } from "../methods/mod.ts";
-import { UserError } from "../runtime/mod.ts";
 
 /** Open feature files that are closed together. */
 export class OpenSets implements AsyncDisposable {
@@ -46,19 +44,4 @@ export async function recordOf(set: FeatureSet): Promise<SetRecord> {
     sha256: await featureHash(set),
     ...(model === undefined ? {} : { model }),
   };
-}
-
-/**
- * Checks that features come from the model that a detector was fitted to, where both say which.
- *
- * @throws {UserError} When they name different models.
- */
-export function requireSameModel(detector: Detector, set: FeatureSet): void {
-  const [fitted, given] = [detector.metadata["model_hash"], set.metadata["model_hash"]];
-  if (fitted === undefined || given === undefined || fitted === given) return;
-  throw new UserError(
-    `Cannot use "${set.path}" with this detector: its features come from the model ` +
-      `${set.metadata["model"] ?? given.slice(0, 12)}, and the detector was fitted to those of ` +
-      `${detector.metadata["model"] ?? fitted.slice(0, 12)}`,
-  );
 }

@@ -5,9 +5,15 @@
  */
 
 import { type FeatureSet, openFeatures, openImages, type SkippedImage } from "../data/mod.ts";
-import { type Detector, type Executor, scoreFeatures, type Verdict } from "../methods/mod.ts";
+import {
+  blockOf,
+  type Detector,
+  type Executor,
+  requireSameSource,
+  scoreFeatures,
+  type Verdict,
+} from "../methods/mod.ts";
 import { extractFeatures } from "../onnx/mod.ts";
-import { requireSameModel } from "./_sets.ts";
 import type { Terminal } from "./_terminal.ts";
 
 /** The verdict on one image. */
@@ -57,6 +63,7 @@ export async function judgeImages(
   },
 ): Promise<Judgement> {
   const images = await openImages(run.source, { labels: "none" });
+  const block = blockOf(detector);
   const folder = await Deno.makeTempDir({ prefix: "ood-score-" });
   try {
     using progress = run.terminal.progress("extract", images.count, { unit: "images" });
@@ -66,6 +73,7 @@ export async function judgeImages(
       out: `${folder}/features.safetensors`,
       device: run.executor.kind === "webgpu" ? "webgpu" : "wasm",
       featureMap: detector.fitted.needs.includes("feature_map") ? "f32" : "none",
+      ...(block === undefined ? {} : { block }),
       onProgress: ({ done, total }) => progress.update(done, total),
       signal: run.signal,
     });
@@ -86,7 +94,7 @@ async function judgeSet(
   set: FeatureSet,
   executor: Executor,
 ): Promise<NamedVerdict[]> {
-  requireSameModel(detector, set);
+  requireSameSource(detector, set);
   const scores = await scoreFeatures(detector.fitted, set, { executor });
   return Array.from(
     scores,

@@ -9,13 +9,13 @@ import {
   calibrate,
   type Detector,
   loadDetector,
+  requireSameSource,
   saveDetector,
   scoreFeatures,
 } from "../methods/mod.ts";
 import type { Arguments, OptionSpec } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
-import { requireSameModel } from "./_sets.ts";
 
 /** How many in-distribution images to accept. */
 export const ACCEPTANCE_OPTION: OptionSpec = {
@@ -52,7 +52,7 @@ async function runCalibrate({ args, terminal }: CommandContext): Promise<void> {
   const acceptance = acceptanceOf(args);
   const detector = await loadDetector(path);
   await using id = await openFeatures(args.need("id"));
-  requireSameModel(detector, id);
+  requireSameSource(detector, id);
   using executor = await openExecutor(args, terminal);
   const scores = await scoreFeatures(detector.fitted, id, { executor });
   const calibrated = detector.calibrated(calibrate(scores, { acceptance }));

@@ -12,7 +12,12 @@ import {
   writeFileAtomic,
 } from "../data/mod.ts";
 import { CONVENTIONS, csvTable, type Evaluation, findConvention, textTable } from "../eval/mod.ts";
-import { findScores, parseParameters } from "../methods/mod.ts";
+import {
+  findScores,
+  parseParameters,
+  requireSameValues,
+  type ScoreMethod,
+} from "../methods/mod.ts";
 import { UserError } from "../runtime/mod.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
@@ -98,7 +103,7 @@ export const evalCommand: Command = {
 async function runEval({ args, terminal }: CommandContext): Promise<void> {
   const plan = readPlan(args);
   await using open = new OpenSets();
-  const sets = await openSets(open, args);
+  const sets = await openSets(open, args, plan.methods);
   using executor = await openExecutor(args, terminal);
   const started = performance.now();
   const outcome = await runEvaluation(sets, { ...plan, executor, terminal });
@@ -120,7 +125,11 @@ function readPlan(args: Arguments): EvaluationPlan {
   };
 }
 
-async function openSets(open: OpenSets, args: Arguments): Promise<EvaluationSets> {
+async function openSets(
+  open: OpenSets,
+  args: Arguments,
+  methods: readonly ScoreMethod[],
+): Promise<EvaluationSets> {
   const named = parseNamed("ood", args.all("ood"));
   if (named.some(({ name }) => name === "id")) {
     throw new UsageError(
@@ -135,6 +144,7 @@ async function openSets(open: OpenSets, args: Arguments): Promise<EvaluationSets
   for (const { name, value } of named) ood.set(name, await open.open(value));
   const others = [id, ...(validation === undefined ? [] : [validation]), ...ood.values()];
   requireCompatible(train, others);
+  requireSameValues(train, { sets: others, keys: methods.flatMap(({ needs }) => needs) });
   await refuseOverlap(id, ood);
   return { train, validation, id, ood };
 }

@@ -25,7 +25,7 @@ import {
 import { Gpu } from "../runtime/mod.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
-import { VARIANT_OPTION, variantsOf } from "./_device.ts";
+import { MODEL_DEVICE_OPTION, VARIANT_OPTION, variantsOf } from "./_device.ts";
 import { formatDuration, type Progress, type Terminal } from "./_terminal.ts";
 
 /** The command. */
@@ -49,13 +49,7 @@ export const extractCommand: Command = {
       default: "folder",
     },
     { name: "sidecar", value: "FILE", help: "what MODEL.json beside the model would say" },
-    {
-      name: "device",
-      value: "NAME",
-      help: "where the model runs; auto is webgpu on a real GPU and wasm otherwise",
-      choices: ["auto", "webgpu", "wasm"],
-      default: "auto",
-    },
+    MODEL_DEVICE_OPTION,
     VARIANT_OPTION,
     { name: "batch", value: "N", help: "images in one run of the model (default by image size)" },
     { name: "threads", value: "N", help: "threads in wasm (default all cores)" },
@@ -64,6 +58,12 @@ export const extractCommand: Command = {
     { name: "merge", value: "N", help: "join the N shards made before instead of extracting" },
     { name: "resume", help: "go on with a run that was stopped" },
     { name: "strict", help: "stop at the first image that cannot be read" },
+    {
+      name: "block",
+      value: "VALUE",
+      help:
+        "take the map and its norms of this block, as `ood inspect` names it (default the last)",
+    },
     {
       name: "feature-map",
       value: "HOW",
@@ -126,7 +126,7 @@ function readOptions(
   const whole = { minimum: 1, maximum: 65_536, integer: true };
   const [batch, threads] = [args.number("batch", whole), args.number("threads", whole)];
   const workers = args.number("workers", { ...whole, minimum: 0 });
-  const shard = args.text("shard");
+  const [shard, block] = [args.text("shard"), args.text("block")];
   return {
     model: args.need("model"),
     device: args.need("device") as ExtractionDevice,
@@ -137,6 +137,7 @@ function readOptions(
     ...(batch === undefined ? {} : { batch }),
     ...(threads === undefined ? {} : { threads }),
     ...(workers === undefined ? {} : { workers }),
+    ...(block === undefined ? {} : { block }),
     ...(shard === undefined ? {} : { shard: parseShard(shard) }),
   };
 }

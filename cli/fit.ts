@@ -11,6 +11,7 @@ import {
   findScore,
   fitDetector,
   parseParameters,
+  requireSameSource,
   saveDetector,
   scoreFeatures,
 } from "../methods/mod.ts";
@@ -69,6 +70,7 @@ async function runFit({ args, terminal }: CommandContext): Promise<void> {
   detector.fitted.warnings.forEach((warning) => terminal.note(`Note: ${warning}`));
   if (idPath !== undefined) {
     await using id = await openFeatures(idPath);
+    requireSameSource(detector, id);
     const scores = await scoreFeatures(detector.fitted, id, { executor });
     detector = detector.calibrated(calibrate(scores, { acceptance }));
     terminal.note(describeCalibration(detector));

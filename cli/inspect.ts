@@ -4,15 +4,19 @@
  * @module
  */
 
+import { openImages } from "../data/mod.ts";
 import type { PreprocessSpec } from "../kernels/mod.ts";
+import { bestBlock, type BlockRatio, normRatios } from "../methods/mod.ts";
 import {
   inspect,
   type Inspection,
   type InspectionPart,
   loadSidecar,
+  type OnnxModel,
   readModel,
 } from "../onnx/mod.ts";
 import type { Command, CommandContext } from "./_command.ts";
+import { MODEL_DEVICE_OPTION } from "./_device.ts";
 
 /** The command. */
 export const inspectCommand: Command = {
@@ -20,19 +24,104 @@ export const inspectCommand: Command = {
   summary: "Show a model's inputs, outputs, linear head, feature map and preprocessing",
   details:
     "A file MODEL.json beside MODEL.onnx overrides what is found and names what an ONNX file\n" +
-    "cannot say: preprocessing, labels, names of outputs (see docs/models.md).",
+    "cannot say: preprocessing, labels, names of outputs (see docs/models.md).\n" +
+    "With --norm-ratio the model runs on training images and on the same images as jigsaws;\n" +
+    "FeatureNorm works best on the block where their norms differ most (`ood extract --block`).",
   positionals: ["MODEL.onnx"],
-  options: [{ name: "json", help: "print JSON" }],
-  examples: ["ood inspect models/cifar10-resnet20.onnx"],
+  options: [
+    { name: "norm-ratio", value: "IMAGES", help: "compare the blocks on these training images" },
+    { name: "count", value: "N", help: "images to draw for --norm-ratio", default: "256" },
+    { name: "seed", value: "N", help: "seed of the draw and of the jigsaws", default: "0" },
+    MODEL_DEVICE_OPTION,
+    { name: "json", help: "print JSON" },
+  ],
+  examples: [
+    "ood inspect models/cifar10-resnet20.onnx",
+    "ood inspect models/cifar10-resnet20.onnx --norm-ratio train/",
+  ],
   run: runInspect,
 };
 
-async function runInspect({ args, terminal }: CommandContext): Promise<void> {
+async function runInspect(context: CommandContext): Promise<void> {
+  const { args, terminal } = context;
   const path = args.positionals[0]!;
   const sidecar = await loadSidecar(path);
-  const found = inspect(await readModel(path), sidecar === undefined ? {} : { sidecar });
-  if (args.flag("json")) terminal.printJson(found);
-  else terminal.print(describeModel(found));
+  const model = await readModel(path);
+  const found = inspect(model, sidecar === undefined ? {} : { sidecar });
+  const source = args.text("norm-ratio");
+  const comparison = source === undefined
+    ? undefined
+    : await compareBlocks(context, { source, model, found });
+  if (args.flag("json")) {
+    terminal.printJson({
+      ...found,
+      ...(comparison === undefined ? {} : { normRatio: comparison }),
+    });
+    return;
+  }
+  terminal.print(describeModel(found));
+  if (comparison !== undefined) terminal.print(`\n${describeComparison(comparison)}`);
+}
+
+/** NormRatios of a model's blocks, and what they were made of. */
+export interface BlockComparison {
+  /** Images that were compared with their jigsaws. */
+  readonly images: number;
+  /** Seed of the draw and of the jigsaws. */
+  readonly seed: number;
+  /** The block with the largest ratio. */
+  readonly best: string;
+  /** All of them, in the order of the graph. */
+  readonly blocks: readonly BlockRatio[];
+}
+
+async function compareBlocks(
+  { args, terminal, signal }: CommandContext,
+  { source, model, found }: { source: string; model: OnnxModel; found: Inspection },
+): Promise<BlockComparison> {
+  const count = args.number("count", { minimum: 1, integer: true })!;
+  const seed = args.number("seed", { minimum: 0, maximum: 2 ** 32 - 1, integer: true })!;
+  const set = await openImages(source, { labels: "none" });
+  const total = Math.min(count, set.count);
+  let skipped = 0;
+  using progress = terminal.progress("compare blocks", total, { unit: "images" });
+  const blocks = await normRatios(model, set, {
+    inspection: found,
+    device: args.need("device") as "auto" | "webgpu" | "wasm",
+    count,
+    seed,
+    signal,
+    onProgress: ({ done }) => progress.update(done),
+    onSkip: ({ name, reason }) => {
+      skipped++;
+      terminal.note(`Skipped ${name}: ${reason}`);
+    },
+  });
+  return { images: total - skipped, seed, best: bestBlock(blocks).block, blocks };
+}
+
+/**
+ * The ratios of a model's blocks as a table, for a person.
+ *
+ * @param comparison The ratios.
+ * @returns Lines of text.
+ */
+export function describeComparison(comparison: BlockComparison): string {
+  const { images, seed, best, blocks } = comparison;
+  const rows = blocks.map(({ block, shape, ratio }) => ({
+    block,
+    shape: `[${shape.join(", ")}]`,
+    ratio: `${ratio.toFixed(4)}${block === best ? "  best" : ""}`,
+  }));
+  const width = (key: "block" | "shape") =>
+    Math.max(key.length, ...rows.map((row) => row[key].length));
+  const line = (row: { block: string; shape: string; ratio: string }) =>
+    `  ${row.block.padEnd(width("block"))}  ${row.shape.padEnd(width("shape"))}  ${row.ratio}`;
+  return [
+    `NormRatio of ${images} images and their jigsaws, seed ${seed}`,
+    line({ block: "block", shape: "shape", ratio: "ratio" }),
+    ...rows.map(line),
+  ].join("\n");
 }
 
 const PARTS: readonly [part: InspectionPart, title: string][] = [
