@@ -185,7 +185,9 @@ export function percentileBytes(count: number): number {
  * using histogram = gpu.upload(new Uint32Array(4097), [4097]);
  * percentilePass(gpu, { x, histogram });
  * const [counts] = await gpu.read(histogram);
- * assertEquals(counts!.reduce((sum, count) => sum + count), 3);
+ * let sum = 0;
+ * for (const count of counts!) sum += count;
+ * assertEquals(sum, 3);
  * ```
  */
 export function percentilePass(
