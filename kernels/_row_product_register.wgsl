@@ -93,9 +93,9 @@ fn main(
         }
       }
       if (LOAD == 2u) { // @static
-        let centre = extra[q];
+        let minus_centre = -extra[q];
         for (var i = 0u; i < TM; i++) { // @unroll
-          a[i] = a[i] - centre;
+          a[i] = a[i] + minus_centre;
         }
       }
       if (TERM == 2u) { // @static

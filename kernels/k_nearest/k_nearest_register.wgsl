@@ -58,9 +58,10 @@ fn main(
       a[i] = x[x_start + i * quads + q];
     }
     for (var j = 0u; j < TN; j++) { // @unroll
-      let b = y[y_start + j * quads + q];
+      // Negated once here, not in each of the differences below.
+      let minus_b = -y[y_start + j * quads + q];
       for (var i = 0u; i < TM; i++) { // @unroll
-        let d = a[i] - b;
+        let d = a[i] + minus_b;
         sum[i * TN + j] = fma(d.y, d.y, fma(d.x, d.x, sum[i * TN + j]));
         sum[i * TN + j] = fma(d.w, d.w, fma(d.z, d.z, sum[i * TN + j]));
       }
