@@ -38,12 +38,14 @@ export function decodeSafetensors(
 ): SafetensorsContent {
   const path = options.name ?? "safetensors";
   const size = bytes.length;
-  const headerBytes = headerLength(path, bytes.slice(0, 8), size);
-  const text = headerText(path, bytes.subarray(8, 8 + headerBytes));
+  // Node's Buffer is a Uint8Array too, but its slice() makes no copy.
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, size);
+  const headerBytes = headerLength(path, plain.slice(0, 8), size);
+  const text = headerText(path, plain.subarray(8, 8 + headerBytes));
   const { entries, metadata } = parseSafetensorsHeader(text, { path, headerBytes, size });
   const tensors: Record<string, SafetensorsArray> = Object.create(null);
   for (const entry of entries.values()) {
-    const buffer = bytes.slice(entry.offset, entry.offset + entry.bytes).buffer;
+    const buffer = plain.slice(entry.offset, entry.offset + entry.bytes).buffer;
     tensors[entry.name] = {
       data: decodeElements(path, entry, buffer),
       shape: entry.shape,

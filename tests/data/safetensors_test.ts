@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { concat, temporaryFolder } from "../_support/images.ts";
 import { readSafetensors, writeSafetensors } from "../../data/safetensors.ts";
@@ -114,6 +115,12 @@ Deno.test("decodeSafetensors() refuses what is no sound file, in one sentence", 
 Deno.test("decodeSafetensors() takes a tensor named like a property of objects", () => {
   const bytes = encodeSafetensors({ constructor: { data: new Int32Array([1]), shape: [1] } });
   assertEquals([...decodeSafetensors(bytes).tensors["constructor"]!.data], [1]);
+});
+
+Deno.test("decodeSafetensors() takes a Buffer of Node, which is a window of a larger one", () => {
+  const bytes = encodeSafetensors({ x: { data: new Float32Array([1, 2]), shape: [2] } });
+  const { tensors } = decodeSafetensors(Buffer.from(bytes));
+  assertEquals([...tensors["x"]!.data], [1, 2]);
 });
 
 Deno.test("encodeSafetensors() aligns arrays, is independent of the order, and reads back", () => {
