@@ -26,7 +26,7 @@ export const inspectCommand: Command = {
     "A file MODEL.json beside MODEL.onnx overrides what is found and names what an ONNX file\n" +
     "cannot say: preprocessing, labels, names of outputs (see docs/models.md).\n" +
     "With --norm-ratio the model runs on training images and on the same images as jigsaws;\n" +
-    "FeatureNorm works best on the block where their norms differ most (`ood extract --block`).",
+    "FeatureNorm works best where images exceed their jigsaws most (`ood extract --block`).",
   positionals: ["MODEL.onnx"],
   options: [
     { name: "norm-ratio", value: "IMAGES", help: "compare the blocks on these training images" },
