@@ -51,6 +51,8 @@ export async function main(
       terminal.note("Stopped; what was written is kept, and --resume goes on from there");
       return EXIT_INTERRUPTED;
     }
+    // Whoever read our output has seen enough, as `head` does.
+    if (error instanceof Deno.errors.BrokenPipe) return 0;
     return reportError(error, terminal);
   } finally {
     Deno.removeSignalListener("SIGINT", onInterrupt);
