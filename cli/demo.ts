@@ -9,7 +9,6 @@ import { ensureDir } from "@std/fs/ensure-dir";
 import { encodePng, syntheticSet, writeFileAtomic } from "../data/mod.ts";
 import { textTable } from "../eval/mod.ts";
 import { calibrate, Detector, type Executor, saveDetector, SCORES } from "../methods/mod.ts";
-import type { Arguments } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
 import { type EvaluationOutcome, type EvaluationSets, runEvaluation } from "./_evaluation.ts";
