@@ -14,7 +14,7 @@ const FITTING = SHAPES.filter(([, columns]) => columns <= 1800);
 const LONG = SHAPES.filter(([, columns]) => columns > 1800);
 const logits = (shape: readonly [number, number]) => uniform(shape, { low: -8, high: 12 });
 
-for (const top of [1, 2, 16, 100, 10_000]) {
+for (const top of [1, 16, 10_000]) {
   gpuTest(
     `generalizedEntropy() agrees with the reference in every layout for ${top}`,
     async (context) => {
