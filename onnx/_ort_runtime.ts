@@ -54,9 +54,30 @@ export async function createSession(
   // Starting its threads, onnxruntime-web puts Node's Worker in the place of the web's, which
   // other code of the process relies on.
   const { Worker } = globalThis;
+  const { Memory } = WebAssembly;
+  WebAssembly.Memory = sharedMemoryThatNeedNotGrow(Memory);
   try {
     return await ort.InferenceSession.create(bytes, options);
   } finally {
     globalThis.Worker = Worker;
+    WebAssembly.Memory = Memory;
   }
+}
+
+/** 2 GiB in pages of 64 KiB; pages that nobody has touched take no memory. */
+const SHARED_PAGES = 1 << 15;
+
+/**
+ * In Deno 2.9.6 a thread of onnxruntime-web can die while the memory that it shares grows, and then
+ * the main thread waits for it forever (3 of 8 runs of one small graph; with this 0 of 12). So
+ * shared memory starts as large as it is likely to get. More than 2 GiB is refused at the start.
+ */
+function sharedMemoryThatNeedNotGrow(Memory: typeof WebAssembly.Memory): typeof WebAssembly.Memory {
+  return new Proxy(Memory, {
+    construct(target, [descriptor]: [WebAssembly.MemoryDescriptor]) {
+      const { shared = false, initial, maximum = Infinity } = descriptor;
+      const pages = Math.max(initial, Math.min(SHARED_PAGES, maximum));
+      return new target(shared ? { ...descriptor, initial: pages } : descriptor);
+    },
+  });
 }

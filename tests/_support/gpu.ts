@@ -11,7 +11,11 @@ let shared: Promise<Gpu> | undefined;
 
 /** One GPU for all tests of a file; new tensors are poisoned with NaN. */
 function sharedGpu(): Promise<Gpu> {
-  shared ??= Gpu.open({ poison: true });
+  shared ??= Gpu.open({ poison: true }).then((gpu) => {
+    // A device that is still open when its file's isolate goes can take the driver down with it.
+    globalThis.addEventListener("unload", () => gpu[Symbol.dispose]());
+    return gpu;
+  });
   return shared;
 }
 
