@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import { ensureDir } from "@std/fs/ensure-dir";
 import { encodePng, syntheticSet, writeFileAtomic } from "../data/mod.ts";
-import { textTable } from "../eval/mod.ts";
+import { bestMethod, textTable } from "../eval/mod.ts";
 import { calibrate, Detector, type Executor, saveDetector, SCORES } from "../methods/mod.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
@@ -37,8 +37,6 @@ export const demoCommand: Command = {
 const PACK = new URL("../data/packs/cifar10-resnet20/", import.meta.url);
 const MODEL = new URL("../models/cifar10-resnet20.onnx", import.meta.url);
 const OOD_SETS = ["photos", "noise", "textures"] as const;
-/** The detector that the demo keeps: one that needs nothing but logits. */
-const KEPT = "energy";
 const DRAWN_IMAGES = 6;
 
 async function runDemo({ args, terminal, signal }: CommandContext): Promise<void> {
@@ -62,11 +60,13 @@ async function runDemo({ args, terminal, signal }: CommandContext): Promise<void
   terminal.print(textTable(outcome.evaluation, { color: terminal.isTerminal }));
   const report = join(out, "report.html");
   await writeReport(report, { ...outcome, sets, title: "CIFAR-10 ResNet-20: the demo" }, []);
-  const detector = await keepDetector(outcome, out);
-  terminal.print(`\nA few drawn images, judged by ${KEPT}:`);
+  const kept = bestMethod(outcome.evaluation);
+  const path = join(out, `${kept}.safetensors`);
+  const detector = await keepDetector(outcome, { method: kept, path });
+  terminal.print(`\nA few drawn images, judged by ${kept}, the best of the table:`);
   await judgeDrawnImages(detector, { out, executor, terminal, signal });
   terminal.print(
-    `\nReport: ${report}\nDetector: ${join(out, `${KEPT}.safetensors`)}\n` +
+    `\nReport: ${report}\nDetector: ${path}\n` +
       `Done in ${((performance.now() - started) / 1000).toFixed(1)} s`,
   );
 }
@@ -83,11 +83,14 @@ function pathOf(url: URL): string {
   return decodeURIComponent(url.pathname);
 }
 
-async function keepDetector(outcome: EvaluationOutcome, out: string): Promise<Detector> {
-  const fitted = outcome.fitted.find(({ method }) => method.name === KEPT)!;
-  const calibration = calibrate(outcome.scores.get("id")!.get(KEPT)!);
+async function keepDetector(
+  outcome: EvaluationOutcome,
+  kept: { readonly method: string; readonly path: string },
+): Promise<Detector> {
+  const fitted = outcome.fitted.find(({ method }) => method.name === kept.method)!;
+  const calibration = calibrate(outcome.scores.get("id")!.get(kept.method)!);
   const detector = new Detector(fitted, { calibration });
-  await saveDetector(detector, join(out, `${KEPT}.safetensors`));
+  await saveDetector(detector, kept.path);
   return detector;
 }
 
