@@ -212,13 +212,18 @@ function tfPeer(workload: Workload, data: ReturnType<typeof makeArrays>): Peer &
   const x = tf.tensor2d(data.x, [rows, columns]);
   const transposed = tf.tensor2d(data.arrays.transposed, [columns, outputs]);
   const run = () => tf.tidy(() => workload.tfjs(x, { transposed }));
-  const backend = tf.backend() as unknown as { queue: GPUQueue; submitQueue(): void };
+  let last = run();
   return {
     name: "tfjs-webgpu",
-    issue: () => run().dispose(),
+    issue() {
+      last.dispose();
+      last = run();
+    },
+    // One element of the last result: everything issued before it has then run.
     async wait() {
-      backend.submitQueue();
-      await backend.queue.onSubmittedWorkDone();
+      const first = tf.tidy(() => tf.slice(tf.reshape(last, [-1]), 0, 1));
+      await first.data();
+      first.dispose();
     },
     async result() {
       const y = run();
@@ -226,7 +231,7 @@ function tfPeer(workload: Workload, data: ReturnType<typeof makeArrays>): Peer &
       y.dispose();
       return values;
     },
-    [Symbol.dispose]: () => tf.dispose([x, transposed]),
+    [Symbol.dispose]: () => tf.dispose([x, transposed, last]),
   };
 }
 
