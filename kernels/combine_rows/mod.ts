@@ -10,8 +10,6 @@ import { hostFloats, requireMatrix, requireVector } from "../_arguments.ts";
 import source from "./combine_rows.wgsl" with { type: "text" };
 import { combineRowsReference } from "./reference.ts";
 
-export { combineRowsReference } from "./reference.ts";
-
 const KERNEL: Kernel = {
   name: "combine_rows",
   wgsl: source,

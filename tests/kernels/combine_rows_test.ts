@@ -1,5 +1,6 @@
 import { assertThrows } from "@std/assert";
-import { combineRows, combineRowsReference } from "../../kernels/combine_rows/mod.ts";
+import { combineRows } from "../../kernels/combine_rows/mod.ts";
+import { combineRowsReference } from "../../kernels/combine_rows/reference.ts";
 import { Rng } from "../../kernels/random/mod.ts";
 import { DTypeError, Host, ShapeError } from "../../runtime/mod.ts";
 import { gpuTest } from "../_support/gpu.ts";
