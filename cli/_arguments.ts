@@ -17,6 +17,8 @@ export interface OptionSpec {
   readonly help: string;
   /** Whether the command cannot run without it. */
   readonly required?: boolean;
+  /** The option that makes this one unnecessary; without either the command cannot run. */
+  readonly requiredUnless?: string;
   /** Whether it may be given several times. */
   readonly multiple?: boolean;
   /** Values that it takes. */
@@ -29,6 +31,20 @@ export interface OptionSpec {
 export class UsageError extends UserError {
   /** The class's name, as shown by consoles. */
   override name: string = "UsageError";
+}
+
+/**
+ * Runs a check of what was typed; what it refuses is bad usage.
+ *
+ * @throws {UsageError} When the check throws a `UserError`.
+ */
+export function asUsage<T>(check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UsageError(error.message, { cause: error });
+  }
 }
 
 /** The parsed arguments of a command. */
@@ -116,7 +132,7 @@ export function parseCommandLine(
   positionals: readonly string[],
 ): Arguments {
   const valued = options.filter((option) => option.value !== undefined);
-  const parsed = parseArgs([...argv], {
+  const parsed = parseArgs(attachValues(argv, valued), {
     string: ["_", ...valued.map((option) => option.name)],
     boolean: options.filter((option) => option.value === undefined).map((option) => option.name),
     collect: valued.filter((option) => option.multiple).map((option) => option.name),
@@ -130,6 +146,23 @@ export function parseCommandLine(
   valued.forEach((option) => requireValue(option, result));
   requirePositionals(result.positionals, positionals);
   return result;
+}
+
+/**
+ * `--name value` as `--name=value`, so that values may begin with a dash, as `-` and `-1` do. What
+ * begins with two dashes is the next option.
+ */
+function attachValues(argv: readonly string[], valued: readonly OptionSpec[]): string[] {
+  const heads = new Set(valued.map((option) => `--${option.name}`));
+  const attached: string[] = [];
+  for (let at = 0; at < argv.length; at++) {
+    const [arg, next] = [argv[at]!, argv[at + 1]];
+    if (arg === "--") return [...attached, ...argv.slice(at)];
+    const takesNext = heads.has(arg) && next?.startsWith("--") === false;
+    attached.push(takesNext ? `${arg}=${next}` : arg);
+    if (takesNext) at++;
+  }
+  return attached;
 }
 
 function defaultsOf(options: readonly OptionSpec[]): Record<string, string> {
@@ -150,7 +183,9 @@ function unknownOption(arg: string, options: readonly OptionSpec[]): UsageError 
 function requireValue(option: OptionSpec, result: Arguments): void {
   const given = option.multiple ? result.all(option.name) : [result.text(option.name)];
   const values = given.filter((value) => value !== undefined);
-  if (option.required && values.length === 0) {
+  const other = option.requiredUnless;
+  const required = option.required || other !== undefined && result.text(other) === undefined;
+  if (required && values.length === 0) {
     throw new UsageError(`The option --${option.name} ${option.value} is required`);
   }
   for (const value of values) {

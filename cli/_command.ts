@@ -45,7 +45,8 @@ const HELP_COLUMN = 30;
  */
 export function helpOf(command: Command): string {
   const positionals = (command.positionals ?? []).join(" ");
-  const required = command.options.filter((option) => option.required)
+  const required = command.options
+    .filter((option) => option.required || option.requiredUnless !== undefined)
     .map((option) => `--${option.name} ${option.value}`).join(" ");
   const usage = ["ood", command.name, positionals, required, "[options]"]
     .filter((part) => part !== "").join(" ");
@@ -69,6 +70,7 @@ function optionLine(option: OptionSpec): string {
   const head = `  --${option.name}${value}`;
   const notes = [
     option.required ? "required" : "",
+    option.requiredUnless === undefined ? "" : `required unless --${option.requiredUnless}`,
     option.multiple ? "may be repeated" : "",
     option.choices === undefined ? "" : option.choices.join(" | "),
     option.default === undefined ? "" : `default ${option.default}`,

@@ -54,7 +54,9 @@ async function runCommand(
   const [name, ...rest] = argv;
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
     const asked = name === "help" ? rest[0] : undefined;
-    terminal.print(asked === undefined ? overview() : helpOf(findCommand(asked)));
+    const text = asked === undefined ? overview() : helpOf(findCommand(asked));
+    if (name === undefined) terminal.note(text);
+    else terminal.print(text);
     return name === undefined ? EXIT_USAGE : 0;
   }
   if (name === "--version") {

@@ -17,7 +17,10 @@ export interface FitPlan {
   readonly validation: FeatureSet | undefined;
   /** Wishes by method, then parameter. */
   readonly parameters: Readonly<Record<string, Readonly<Record<string, number>>>>;
-  /** Whether the user named the methods; one that cannot run is then an error, not a remark. */
+  /**
+   * Whether the user named the methods; one that cannot run is then an error, not a remark. So is
+   * one that the user gave parameters of.
+   */
   readonly explicit: boolean;
   /** Seed. */
   readonly seed: number;
@@ -65,7 +68,8 @@ export async function fitScores(
       fitted.push(result);
       result.warnings.forEach((warning) => plan.terminal.note(`Note: ${method.name}: ${warning}`));
     } catch (error) {
-      if (plan.explicit || !(error instanceof UserError)) throw error;
+      const wanted = plan.explicit || plan.parameters[method.name] !== undefined;
+      if (wanted || !(error instanceof UserError)) throw error;
       skipped[method.name] = error.message;
       plan.terminal.note(`Left out ${method.name}: ${error.message}`);
     }

@@ -1,10 +1,11 @@
 /**
- * `NAME=VALUE` arguments.
+ * `NAME=VALUE` arguments, and parameters of scores.
  *
  * @module
  */
 
-import { UsageError } from "./_arguments.ts";
+import { parseParameters, type ScoreMethod } from "../methods/mod.ts";
+import { asUsage, UsageError } from "./_arguments.ts";
 
 /** A `NAME=VALUE` argument. */
 export interface Named {
@@ -34,4 +35,29 @@ export function parseNamed(option: string, pairs: readonly string[]): Named[] {
     seen.add(name);
     return { name, value };
   });
+}
+
+/**
+ * The values of `--param METHOD.NAME=VALUE`.
+ *
+ * @param pairs The arguments.
+ * @param methods The scores that the command runs.
+ * @returns Values by method, then parameter.
+ * @throws {UsageError} When one is malformed, out of range, or of a score that does not run.
+ */
+export function parametersOf(
+  pairs: readonly string[],
+  methods: readonly ScoreMethod[],
+): Readonly<Record<string, Readonly<Record<string, number>>>> {
+  const parameters = asUsage(() => parseParameters(pairs));
+  const names = methods.map(({ name }) => name);
+  const stray = Object.keys(parameters).find((method) => !names.includes(method));
+  if (stray !== undefined) {
+    throw new UsageError(
+      `The option --param sets a parameter of "${stray}", which is not asked for, only ${
+        names.join(", ")
+      }`,
+    );
+  }
+  return parameters;
 }

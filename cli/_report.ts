@@ -5,7 +5,7 @@
  * @module
  */
 
-import { encodePng, openImages, writeFileAtomic } from "../data/mod.ts";
+import { encodePng, type ImageSet, writeFileAtomic } from "../data/mod.ts";
 import {
   bestMethod,
   type ConfusingImage,
@@ -16,8 +16,6 @@ import {
 } from "../eval/mod.ts";
 import { type PreprocessSpec, resizeReference } from "../kernels/mod.ts";
 import type { Fitted } from "../methods/mod.ts";
-import { UserError } from "../runtime/mod.ts";
-import type { Named } from "./_named.ts";
 import type { EvaluationSets, ScoresBySet } from "./_evaluation.ts";
 
 const CONFUSING = 12;
@@ -42,6 +40,8 @@ export interface ReportSource {
   readonly sets: Pick<EvaluationSets, "id" | "ood">;
   /** The fitted scores. */
   readonly fitted: readonly Fitted[];
+  /** Images by set, for thumbnails. */
+  readonly images?: ReadonlyMap<string, ImageSet>;
   /** Its heading, when it has one of its own. */
   readonly title?: string;
 }
@@ -51,29 +51,16 @@ export interface ReportSource {
  *
  * @param path The file.
  * @param source What it is made of.
- * @param images Folders of images by set.
- * @throws {UserError} When a set is unknown, or the file cannot be written.
+ * @throws {UserError} When an image is damaged, or the file cannot be written.
  */
-export async function writeReport(
-  path: string,
-  source: ReportSource,
-  images: readonly Named[],
-): Promise<void> {
+export async function writeReport(path: string, source: ReportSource): Promise<void> {
   const { evaluation, scores, sets, fitted } = source;
-  const known = ["id", ...sets.ood.keys()];
-  const stray = images.find(({ name }) => !known.includes(name));
-  if (stray !== undefined) {
-    throw new UserError(
-      `There is no set "${stray.name}" to show images of, only ${known.join(", ")}`,
-    );
-  }
   const best = bestMethod(evaluation);
   const ofBest = (set: string) => scores.get(set)!.get(best)!;
   const ood = new Map([...sets.ood.keys()].map((name) => [name, ofBest(name)]));
   const confusing = mostConfusing(ofBest("id"), ood, { count: CONFUSING });
-  const folders = new Map(images.map(({ name, value }) => [name, value]));
   const show = (name: string, list: readonly ConfusingImage[]) =>
-    imagesOf(name === "id" ? sets.id : sets.ood.get(name)!, folders.get(name), list);
+    imagesOf(name === "id" ? sets.id : sets.ood.get(name)!, source.images?.get(name), list);
 
   const idImages = await show("id", confusing.id);
   const oodImages: Record<string, ReportImages> = {};
@@ -99,13 +86,12 @@ export async function writeReport(
 
 async function imagesOf(
   set: EvaluationSets["id"],
-  folder: string | undefined,
+  images: ImageSet | undefined,
   shown: readonly ConfusingImage[],
 ): Promise<ReportImages | undefined> {
   const { names } = set;
   if (names === undefined) return undefined;
-  if (folder === undefined || shown.length === 0) return { names };
-  const images = await openImages(folder, { labels: "none" });
+  if (images === undefined || shown.length === 0) return { names };
   const places = new Map(images.names.map((name, index) => [name, index]));
   const thumbnails = new Map<number, string>();
   for (const { index } of shown) {

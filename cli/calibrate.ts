@@ -16,6 +16,7 @@ import {
 import type { Arguments, OptionSpec } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
+import { requireWritable } from "./_outputs.ts";
 
 /** How many in-distribution images to accept. */
 export const ACCEPTANCE_OPTION: OptionSpec = {
@@ -50,13 +51,14 @@ export const calibrateCommand: Command = {
 async function runCalibrate({ args, terminal }: CommandContext): Promise<void> {
   const path = args.need("detector");
   const acceptance = acceptanceOf(args);
+  const out = args.text("out") ?? path;
+  await requireWritable(out);
   const detector = await loadDetector(path);
   await using id = await openFeatures(args.need("id"));
   requireSameSource(detector, id);
   using executor = await openExecutor(args, terminal);
   const scores = await scoreFeatures(detector.fitted, id, { executor });
   const calibrated = detector.calibrated(calibrate(scores, { acceptance }));
-  const out = args.text("out") ?? path;
   await saveDetector(calibrated, out);
   if (args.flag("json")) {
     const { scores: _, ...calibration } = calibrated.calibration!;

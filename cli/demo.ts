@@ -9,9 +9,11 @@ import { ensureDir } from "@std/fs/ensure-dir";
 import { encodePng, syntheticSet, writeFileAtomic } from "../data/mod.ts";
 import { bestMethod, textTable } from "../eval/mod.ts";
 import { calibrate, Detector, type Executor, saveDetector, SCORES } from "../methods/mod.ts";
+import { UserError } from "../runtime/mod.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
 import { type EvaluationOutcome, type EvaluationSets, runEvaluation } from "./_evaluation.ts";
+import { requireWritable } from "./_outputs.ts";
 import { writeReport } from "./_report.ts";
 import { OpenSets } from "./_sets.ts";
 import type { Terminal } from "./_terminal.ts";
@@ -37,12 +39,15 @@ export const demoCommand: Command = {
 const PACK = new URL("../data/packs/cifar10-resnet20/", import.meta.url);
 const MODEL = new URL("../models/cifar10-resnet20.onnx", import.meta.url);
 const OOD_SETS = ["photos", "noise", "textures"] as const;
+const REPORT = "report.html";
 const DRAWN_IMAGES = 6;
 
 async function runDemo({ args, terminal, signal }: CommandContext): Promise<void> {
   const started = performance.now();
   const out = args.need("out");
-  await ensureDir(out);
+  const replicates = args.number("bootstrap", { minimum: 0, maximum: 100_000, integer: true })!;
+  await makeFolder(out);
+  await requireWritable(join(out, REPORT));
   await using open = new OpenSets();
   const sets = await openPack(open);
   using executor = await openExecutor(args, terminal);
@@ -52,14 +57,14 @@ async function runDemo({ args, terminal, signal }: CommandContext): Promise<void
     parameters: {},
     convention: "default",
     groups: {},
-    replicates: args.number("bootstrap", { minimum: 0, maximum: 100_000, integer: true })!,
+    replicates,
     seed: 0,
     executor,
     terminal,
   });
   terminal.print(textTable(outcome.evaluation, { color: terminal.isTerminal }));
-  const report = join(out, "report.html");
-  await writeReport(report, { ...outcome, sets, title: "CIFAR-10 ResNet-20: the demo" }, []);
+  const report = join(out, REPORT);
+  await writeReport(report, { ...outcome, sets, title: "CIFAR-10 ResNet-20: the demo" });
   const kept = bestMethod(outcome.evaluation);
   const path = join(out, `${kept}.safetensors`);
   const detector = await keepDetector(outcome, { method: kept, path });
@@ -69,6 +74,14 @@ async function runDemo({ args, terminal, signal }: CommandContext): Promise<void
     `\nReport: ${report}\nDetector: ${path}\n` +
       `Done in ${((performance.now() - started) / 1000).toFixed(1)} s`,
   );
+}
+
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await ensureDir(path);
+  } catch (error) {
+    throw new UserError(`Cannot make the folder "${path}": ${(error as Error).message}`);
+  }
 }
 
 async function openPack(open: OpenSets): Promise<EvaluationSets> {
@@ -100,7 +113,7 @@ async function judgeDrawnImages(
   run: { out: string; executor: Executor; terminal: Terminal; signal: AbortSignal },
 ): Promise<void> {
   const folder = join(run.out, "images");
-  await ensureDir(folder);
+  await makeFolder(folder);
   const drawn = syntheticSet(DRAWN_IMAGES, { width: 48, height: 48, seed: 2 });
   for (let i = 0; i < drawn.count; i++) {
     const { name, image } = drawn.item(i);

@@ -8,18 +8,15 @@ import {
   encodeSafetensors,
   featureHash,
   type FeatureSet,
+  type ImageSet,
+  openImages,
   requireCompatible,
   writeFileAtomic,
 } from "../data/mod.ts";
 import { CONVENTIONS, csvTable, type Evaluation, findConvention, textTable } from "../eval/mod.ts";
-import {
-  findScores,
-  parseParameters,
-  requireSameValues,
-  type ScoreMethod,
-} from "../methods/mod.ts";
+import { findScores, requireSameValues, type ScoreMethod } from "../methods/mod.ts";
 import { UserError } from "../runtime/mod.ts";
-import { type Arguments, UsageError } from "./_arguments.ts";
+import { type Arguments, asUsage, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
 import {
@@ -29,7 +26,8 @@ import {
   runEvaluation,
   type ScoresBySet,
 } from "./_evaluation.ts";
-import { type Named, parseNamed } from "./_named.ts";
+import { type Named, parametersOf, parseNamed } from "./_named.ts";
+import { requireWritable } from "./_outputs.ts";
 import { OpenSets } from "./_sets.ts";
 import type { Terminal } from "./_terminal.ts";
 import { writeReport } from "./_report.ts";
@@ -102,22 +100,35 @@ export const evalCommand: Command = {
 
 async function runEval({ args, terminal }: CommandContext): Promise<void> {
   const plan = readPlan(args);
+  await requireWritable(...Object.values(outputsOf(args)));
+  const images = await openPictures(args);
   await using open = new OpenSets();
   const sets = await openSets(open, args, plan.methods);
   using executor = await openExecutor(args, terminal);
   const started = performance.now();
   const outcome = await runEvaluation(sets, { ...plan, executor, terminal });
-  await writeResults(args, { ...outcome, sets, terminal });
+  await writeResults(args, { ...outcome, sets, images, terminal });
   terminal.note(`Done in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }
 
 function readPlan(args: Arguments): EvaluationPlan {
   const groups = parseNamed("group", args.all("group"))
     .map(({ name, value }: Named) => [name, value.split(",")] as const);
+  const sets = oodFiles(args).map(({ name }) => name);
+  for (const [name, members] of groups) {
+    const stray = members.find((member) => !sets.includes(member));
+    if (stray !== undefined || name === "all") {
+      const why = stray === undefined
+        ? "the average over every set has that name"
+        : `there is no OOD set "${stray}", only ${sets.join(", ")}`;
+      throw new UsageError(`The option --group cannot average "${name}": ${why}`);
+    }
+  }
+  const methods = asUsage(() => findScores(args.need("methods")));
   return {
-    methods: findScores(args.need("methods")),
+    methods,
     explicit: args.need("methods") !== "all",
-    parameters: parseParameters(args.all("param")),
+    parameters: parametersOf(args.all("param"), methods),
     convention: findConvention(args.need("convention")).name,
     groups: Object.fromEntries(groups),
     replicates: args.number("bootstrap", { minimum: 0, maximum: 100_000, integer: true })!,
@@ -125,23 +136,46 @@ function readPlan(args: Arguments): EvaluationPlan {
   };
 }
 
-async function openSets(
-  open: OpenSets,
-  args: Arguments,
-  methods: readonly ScoreMethod[],
-): Promise<EvaluationSets> {
+function oodFiles(args: Arguments): Named[] {
   const named = parseNamed("ood", args.all("ood"));
   if (named.some(({ name }) => name === "id")) {
     throw new UsageError(
       'The option --ood must not name a set "id": that is the in-distribution set',
     );
   }
+  return named;
+}
+
+/** Images for thumbnails, by set. */
+async function openPictures(args: Arguments): Promise<ReadonlyMap<string, ImageSet>> {
+  const named = parseNamed("images", args.all("images"));
+  if (named.length > 0 && args.text("html") === undefined) {
+    throw new UsageError("The option --images needs --html: thumbnails are part of the report");
+  }
+  const known = ["id", ...oodFiles(args).map(({ name }) => name)];
+  const images = new Map<string, ImageSet>();
+  for (const { name, value } of named) {
+    if (!known.includes(name)) {
+      throw new UsageError(
+        `The option --images names the set "${name}", and there are only ${known.join(", ")}`,
+      );
+    }
+    images.set(name, await openImages(value, { labels: "none" }));
+  }
+  return images;
+}
+
+async function openSets(
+  open: OpenSets,
+  args: Arguments,
+  methods: readonly ScoreMethod[],
+): Promise<EvaluationSets> {
   const train = await open.open(args.need("train"));
   const id = await open.open(args.need("id"));
   const valPath = args.text("val");
   const validation = valPath === undefined ? undefined : await open.open(valPath);
   const ood = new Map<string, FeatureSet>();
-  for (const { name, value } of named) ood.set(name, await open.open(value));
+  for (const { name, value } of oodFiles(args)) ood.set(name, await open.open(value));
   const others = [id, ...(validation === undefined ? [] : [validation]), ...ood.values()];
   requireCompatible(train, others);
   requireSameValues(train, { sets: others, keys: methods.flatMap(({ needs }) => needs) });
@@ -164,31 +198,48 @@ async function refuseOverlap(id: FeatureSet, ood: ReadonlyMap<string, FeatureSet
   }
 }
 
+/** The files that options ask for; `--json -` is none. */
+function outputsOf(
+  args: Arguments,
+): Record<"json" | "csv" | "scores" | "html", string | undefined> {
+  const json = args.text("json");
+  return {
+    json: json === "-" ? undefined : json,
+    csv: args.text("csv"),
+    scores: args.text("scores"),
+    html: args.text("html"),
+  };
+}
+
 async function writeResults(
   args: Arguments,
-  results: EvaluationOutcome & { readonly sets: EvaluationSets; readonly terminal: Terminal },
+  results: EvaluationOutcome & {
+    readonly sets: EvaluationSets;
+    readonly images: ReadonlyMap<string, ImageSet>;
+    readonly terminal: Terminal;
+  },
 ): Promise<void> {
   const { evaluation, scores, terminal } = results;
-  const [json, html, csv, scoresPath] = ["json", "html", "csv", "scores"].map((n) => args.text(n));
-  if (json === "-") terminal.printJson(evaluation);
+  if (args.text("json") === "-") terminal.printJson(evaluation);
   else terminal.print(textTable(evaluation, { color: terminal.isTerminal }));
   evaluation.warnings.forEach((warning) => terminal.note(`Note: ${warning}`));
+  const outputs = outputsOf(args);
   const wrote = (path: string) => terminal.note(`Wrote ${path}`);
-  if (json !== undefined && json !== "-") {
-    await writeFileAtomic(json, `${JSON.stringify(evaluation, undefined, 2)}\n`);
-    wrote(json);
+  if (outputs.json !== undefined) {
+    await writeFileAtomic(outputs.json, `${JSON.stringify(evaluation, undefined, 2)}\n`);
+    wrote(outputs.json);
   }
-  if (csv !== undefined) {
-    await writeFileAtomic(csv, csvTable(evaluation));
-    wrote(csv);
+  if (outputs.csv !== undefined) {
+    await writeFileAtomic(outputs.csv, csvTable(evaluation));
+    wrote(outputs.csv);
   }
-  if (scoresPath !== undefined) {
-    await writeFileAtomic(scoresPath, scoresFile(scores, evaluation));
-    wrote(scoresPath);
+  if (outputs.scores !== undefined) {
+    await writeFileAtomic(outputs.scores, scoresFile(scores, evaluation));
+    wrote(outputs.scores);
   }
-  if (html !== undefined) {
-    await writeReport(html, results, parseNamed("images", args.all("images")));
-    wrote(html);
+  if (outputs.html !== undefined) {
+    await writeReport(outputs.html, results);
+    wrote(outputs.html);
   }
 }
 

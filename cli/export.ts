@@ -9,7 +9,9 @@ import { writeFileAtomic } from "../data/mod.ts";
 import { exportDetector, exportJoined, loadDetector } from "../methods/mod.ts";
 import { loadSidecar, readModel } from "../onnx/mod.ts";
 import { UserError } from "../runtime/mod.ts";
+import { UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
+import { requireWritable } from "./_outputs.ts";
 
 /** The command. */
 export const exportCommand: Command = {
@@ -28,8 +30,12 @@ export const exportCommand: Command = {
 };
 
 async function runExport({ args, terminal }: CommandContext): Promise<void> {
-  const detector = await loadDetector(args.need("detector"));
   const [path, out] = [args.text("model"), args.need("out")];
+  if (path === undefined && args.flag("with-features")) {
+    throw new UsageError("The option --with-features needs --model: features come from a model");
+  }
+  await requireWritable(out);
+  const detector = await loadDetector(args.need("detector"));
   if (path === undefined) {
     await writeFileAtomic(out, exportDetector(detector));
     terminal.note(`Wrote ${out}: ${detector.fitted.needs.join(", ")} to score`);

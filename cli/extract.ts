@@ -22,7 +22,7 @@ import {
   parseSidecar,
   type Sidecar,
 } from "../onnx/mod.ts";
-import { Gpu } from "../runtime/mod.ts";
+import { Gpu, UserError } from "../runtime/mod.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { MODEL_DEVICE_OPTION, VARIANT_OPTION, variantsOf } from "./_device.ts";
@@ -39,8 +39,8 @@ export const extractCommand: Command = {
     "A run that was stopped goes on with --resume; images that cannot be read are reported,\n" +
     "counted and skipped unless --strict.",
   options: [
-    { name: "model", value: "FILE", help: "an ONNX classifier", required: true },
-    { name: "images", value: "SOURCE", help: "where the images are", required: true },
+    { name: "model", value: "FILE", help: "an ONNX classifier", requiredUnless: "merge" },
+    { name: "images", value: "SOURCE", help: "where the images are", requiredUnless: "merge" },
     { name: "out", value: "FILE", help: "the feature file to write", required: true },
     {
       name: "labels",
@@ -103,6 +103,9 @@ async function runExtract({ args, terminal, signal }: CommandContext): Promise<v
     ...(gpu === undefined ? {} : { gpu }),
     onStart: (start) => {
       describeStart(start, terminal);
+      if (images.skippedFiles > 0) {
+        terminal.note(`Note: ${images.skippedFiles} other files of "${images.path}" are no images`);
+      }
       progress = terminal.progress("extract", start.total, { unit: "images" });
     },
     onProgress: ({ done, total }) => progress?.update(done, total),
@@ -153,15 +156,25 @@ function parseShard(text: string): { index: number; of: number } {
 async function readSidecar(args: Arguments): Promise<Sidecar | undefined> {
   const path = args.text("sidecar");
   if (path === undefined) return await loadSidecar(args.need("model"));
-  let value: unknown;
-  try {
-    value = JSON.parse(await Deno.readTextFile(path));
-  } catch (error) {
-    throw new UsageError(`Cannot read the sidecar "${path}": ${(error as Error).message}`);
-  }
-  return parseSidecar(value, { name: path });
+  return parseSidecar(await readJson(path), { name: path });
 }
 
+async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await Deno.readTextFile(path));
+  } catch (error) {
+    const why = error instanceof SyntaxError
+      ? "it is no JSON text"
+      : error instanceof Deno.errors.NotFound
+      ? "there is no such file"
+      : (error as Error).message;
+    throw new UserError(`Cannot read the sidecar "${path}": ${why}`, { cause: error });
+  }
+}
+
+/** Names of all images are held in memory. */
+const MAX_DRAWN = 1_000_000;
+const MAX_SIDE = 16_384;
 const SYNTHETIC_PREFIX = "synthetic:";
 
 function openSource(args: Arguments): Promise<ImageSet> {
@@ -175,13 +188,15 @@ function drawnImages(source: string, args: Arguments): ImageSet {
   const [, width, height] = /^(\d+)x(\d+)$/.exec(size)?.map(Number) ?? [];
   const known: readonly string[] = SYNTHETIC_KINDS;
   const kinds = kindList === "all" ? known : kindList.split(",");
-  const valid = kinds.every((kind) => known.includes(kind)) && Number(count) >= 1 &&
-    Number.isInteger(Number(count)) && width! >= 1 && height! >= 1;
+  const inRange = (value: number, largest: number) =>
+    Number.isInteger(value) && value >= 1 && value <= largest;
+  const valid = kinds.every((kind) => known.includes(kind)) &&
+    inRange(Number(count), MAX_DRAWN) && [width!, height!].every((n) => inRange(n, MAX_SIDE));
   if (!valid) {
     throw new UsageError(
-      `Synthetic images are synthetic:KINDS:COUNT:WIDTHxHEIGHT with kinds among ${
+      `The option --images must be synthetic:KINDS:COUNT:WIDTHxHEIGHT with kinds among ${
         known.join(", ")
-      }: it is "${source}"`,
+      }, at most ${MAX_DRAWN} images and sides up to ${MAX_SIDE}: it is "${source}"`,
     );
   }
   const seed = args.number("seed", { minimum: 0, maximum: 2 ** 32 - 1, integer: true })!;

@@ -4,20 +4,22 @@
  * @module
  */
 
-import { openFeatures } from "../data/mod.ts";
+import { requireCompatible } from "../data/mod.ts";
 import {
   calibrate,
   type Detector,
   findScore,
   fitDetector,
-  parseParameters,
   requireSameSource,
   saveDetector,
   scoreFeatures,
 } from "../methods/mod.ts";
+import { asUsage } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
 import { ACCEPTANCE_OPTION, acceptanceOf, describeCalibration } from "./calibrate.ts";
+import { parametersOf } from "./_named.ts";
+import { requireWritable } from "./_outputs.ts";
 import { OpenSets } from "./_sets.ts";
 
 /** The command. */
@@ -49,27 +51,30 @@ export const fitCommand: Command = {
 };
 
 async function runFit({ args, terminal }: CommandContext): Promise<void> {
-  const method = findScore(args.need("method"));
-  const parameters = parseParameters(args.all("param"))[method.name] ?? {};
+  const method = asUsage(() => findScore(args.need("method")));
+  const parameters = parametersOf(args.all("param"), [method])[method.name] ?? {};
   const acceptance = acceptanceOf(args);
+  const seed = args.number("seed", { minimum: 0, maximum: 2 ** 32 - 1, integer: true })!;
+  await requireWritable(args.need("out"));
   await using open = new OpenSets();
   const train = await open.open(args.need("train"));
   const [valPath, idPath, out] = [args.text("val"), args.text("id"), args.need("out")];
   const validation = valPath === undefined ? undefined : await open.open(valPath);
+  const id = idPath === undefined ? undefined : await open.open(idPath);
+  requireCompatible(train, [validation, id].filter((set) => set !== undefined));
   using executor = await openExecutor(args, terminal);
   using progress = terminal.progress(`fit ${method.name}`, train.count, { unit: "images" });
   let detector: Detector = await fitDetector(method, {
     train,
     ...(validation === undefined ? {} : { validation }),
     parameters,
-    seed: args.number("seed", { minimum: 0, maximum: 2 ** 32 - 1, integer: true })!,
+    seed,
     context: executor.context,
     onProgress: ({ done, total }) => progress.update(done, total),
   });
   progress.finish();
   detector.fitted.warnings.forEach((warning) => terminal.note(`Note: ${warning}`));
-  if (idPath !== undefined) {
-    await using id = await openFeatures(idPath);
+  if (id !== undefined) {
     requireSameSource(detector, id);
     const scores = await scoreFeatures(detector.fitted, id, { executor });
     detector = detector.calibrated(calibrate(scores, { acceptance }));

@@ -6,9 +6,11 @@
 
 import { writeFileAtomic } from "../data/mod.ts";
 import { loadDetector } from "../methods/mod.ts";
+import { UserError } from "../runtime/mod.ts";
 import { UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
+import { requireWritable } from "./_outputs.ts";
 import { judgeFeatures, judgeImages, type NamedVerdict, printVerdicts } from "./_verdicts.ts";
 
 /** The command. */
@@ -34,10 +36,21 @@ export const scoreCommand: Command = {
 };
 
 async function runScore({ args, terminal, signal }: CommandContext): Promise<void> {
-  const detector = await loadDetector(args.need("detector"));
+  const path = args.need("detector");
   const [features, model, source] = ["features", "model", "images"].map((name) => args.text(name));
   if (features === undefined && (model === undefined || source === undefined)) {
     throw new UsageError("Either --features, or --model and --images, must say what to judge");
+  }
+  if (features !== undefined && (model !== undefined || source !== undefined)) {
+    throw new UsageError("The option --features excludes --model and --images: judge one of them");
+  }
+  const csv = args.text("csv");
+  await requireWritable(csv);
+  const detector = await loadDetector(path);
+  if (detector.calibration === undefined) {
+    throw new UserError(
+      `Cannot judge with "${path}": the detector has no threshold; \`ood calibrate\` gives it one`,
+    );
   }
   using executor = await openExecutor(args, terminal);
   const { verdicts, skipped } = features === undefined
@@ -51,7 +64,6 @@ async function runScore({ args, terminal, signal }: CommandContext): Promise<voi
     : await judgeFeatures(detector, { path: features, executor });
   if (args.flag("json")) terminal.printJson({ verdicts, skipped });
   else printVerdicts(verdicts, terminal);
-  const csv = args.text("csv");
   if (csv !== undefined) {
     await writeFileAtomic(csv, verdictsCsv(verdicts));
     terminal.note(`Wrote ${csv}`);

@@ -324,11 +324,18 @@ export class FeatureWriter implements AsyncDisposable {
     };
   }
 
-  /** Lets go of the run; what is in part files stays for a resume. */
-  [Symbol.asyncDispose](): Promise<void> {
-    this.#lock?.close();
+  /**
+   * Lets go of the run; what is in part files stays for a resume. A run that has nothing to go on
+   * from, or whose images are all seen to be unreadable, leaves no trace.
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#lock === undefined) return;
+    this.#lock.close();
     this.#lock = undefined;
     this.#held = [];
-    return Promise.resolve();
+    const over = this.#position === this.end && this.#parts.every(({ rows }) => rows === 0);
+    if (over || this.#parts.length === 0) {
+      await Deno.remove(this.#run.folder, { recursive: true }).catch(() => {});
+    }
   }
 }

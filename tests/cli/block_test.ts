@@ -1,27 +1,10 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { main } from "../../cli/main.ts";
-import { Terminal, type TextSink } from "../../cli/_terminal.ts";
 import { openFeatures, openImages } from "../../data/mod.ts";
 import { bestBlock, blockOf, loadDetector, normRatios } from "../../methods/mod.ts";
 import { readModel, writeModel } from "../../onnx/mod.ts";
 import { encodeRgbPng, temporaryFolder } from "../_support/images.ts";
 import { smoothImage, TWO_BLOCKS_SPEC, twoBlocks } from "../_support/two_blocks.ts";
-
-function sink(): TextSink & { text: string } {
-  return {
-    isTerminal: false,
-    text: "",
-    write(text) {
-      this.text += text;
-    },
-  };
-}
-
-interface Run {
-  readonly code: number;
-  readonly out: string;
-  readonly notes: string;
-}
+import { ood, type Run } from "./_workshop.ts";
 
 /** A folder with a model of two blocks, its sidecar and images; runs commands on them. */
 async function workshop(): Promise<
@@ -40,12 +23,7 @@ async function workshop(): Promise<
   }
   return {
     path,
-    async ood(...argv) {
-      const [out, notes] = [sink(), sink()];
-      const terminal = new Terminal(out, notes);
-      const code = await main(argv, terminal);
-      return { code, out: out.text, notes: notes.text };
-    },
+    ood,
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
 }

@@ -194,6 +194,28 @@ Deno.test("FeatureWriter.finish() refuses a run in which no image can be read", 
   );
 });
 
+Deno.test("FeatureWriter leaves no trace of a run that there is nothing to go on from", async () => {
+  await using folder = await temporaryFolder();
+  const path = `${folder.path}/f`;
+  {
+    await using _writer = await FeatureWriter.open(path, OPTIONS);
+  }
+  assertEquals(listing(folder.path), []);
+  {
+    await using writer = await FeatureWriter.open(path, { names: ["a"], config: {} });
+    const skipped = [{ index: 0, name: "a", reason: "the file is empty" }];
+    await writer.append({ images: 1, arrays: {}, skipped });
+    await assertRejects(() => writer.finish(), UserError, "none of the 1 images can be read");
+  }
+  assertEquals(listing(folder.path), []);
+  {
+    await using writer = await FeatureWriter.open(path, OPTIONS);
+    await extract(writer, 2);
+    await writer.flush();
+  }
+  assertEquals(listing(folder.path), ["f.parts"]);
+});
+
 Deno.test("FeatureWriter.append() refuses rows that do not fit", async () => {
   await using folder = await temporaryFolder();
   await using writer = await FeatureWriter.open(`${folder.path}/f`, OPTIONS);
