@@ -61,13 +61,18 @@ async function post(path: string, value: unknown): Promise<void> {
   await fetch(path, { method: "POST", body: JSON.stringify(value) });
 }
 
-Object.assign(globalThis, { Deno: { test: register, env: { get: () => undefined } } });
+Object.assign(globalThis, {
+  Deno: {
+    test: register,
+    env: { get: () => undefined },
+    readTextFile: async (path: string | URL) => await (await fetch(path)).text(),
+  },
+});
 const files: string[] = await (await fetch("/files.json")).json();
-for (const [i, file] of files.entries()) {
+for (const file of files) {
   tests = [];
   try {
-    const path = `/test_${i}.js`;
-    await import(path);
+    await import(`/${file}.js`);
   } catch (error) {
     await post("/test", { file, name: "(loading)", error: String(error), seconds: 0 });
   }

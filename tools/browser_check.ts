@@ -26,6 +26,8 @@ Runs detectors and the tests of kernels in Chromium, on its software adapter.
   --help          show this`;
 
 const BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+/** Files that tests read. */
+const GOLDEN = "tests/golden";
 const SEED = 21;
 /** Without a word from the page for so long, it counts as hung. */
 const SILENCE_SECONDS = 450;
@@ -118,8 +120,13 @@ async function pages(
   for (const { name, file } of cases) {
     served.set(`/detectors/${name}`, { type: "application/octet-stream", body: file });
   }
-  for (const [i, file] of files.entries()) {
-    served.set(`/test_${i}.js`, script(await bundle(file, root)));
+  for (const file of files) {
+    served.set(`/${file}.js`, script(await bundle(file, root)));
+  }
+  for await (const { name, isFile } of Deno.readDir(GOLDEN)) {
+    if (!isFile) continue;
+    const body = await Deno.readFile(`${GOLDEN}/${name}`);
+    served.set(`/${GOLDEN}/${name}`, { type: "application/octet-stream", body });
   }
   return served;
 }
