@@ -114,15 +114,46 @@ function renamedScorer(
     prefix: string;
   },
 ): GraphProto {
-  const taken = new Set([
-    ...backbone.graph.inputs.map((input) => input.name),
-    ...backbone.graph.initializers.keys(),
-    ...backbone.graph.valueNames(),
-  ]);
-  return renamedGraph(
+  const valueName = renamer(namesOf(backbone), { own: namesOf(scorer), prefix });
+  const renamed = renamedGraph(
     scorer.graph.proto,
-    (name) => feeds.get(name) ?? (taken.has(name) ? prefix + name : name),
+    (name) => feeds.get(name) ?? valueName(name),
   );
+  // Runtimes refuse two nodes of one name.
+  const nodeNames = ({ graph }: OnnxModel) => graph.proto.node.map(({ name = "" }) => name);
+  const nodeName = renamer(nodeNames(backbone), { own: nodeNames(scorer), prefix });
+  const node = renamed.node.map((item) => ({ ...item, name: nodeName(item.name ?? "") }));
+  return { ...renamed, node };
+}
+
+/** The names of all values of a graph. */
+function namesOf({ graph }: OnnxModel): string[] {
+  return [
+    ...graph.inputs.map((input) => input.name),
+    ...graph.initializers.keys(),
+    ...graph.valueNames(),
+  ];
+}
+
+/** Puts the prefix in front of names that are taken, until they are free; others stay. */
+function renamer(
+  taken: readonly string[],
+  { own, prefix }: { own: readonly string[]; prefix: string },
+): (name: string) => string {
+  const clashing = new Set(taken);
+  const used = new Set([...taken, ...own]);
+  const renamed = new Map<string, string>();
+  return (name) => {
+    if (name === "" || !clashing.has(name)) return name;
+    let found = renamed.get(name);
+    if (found === undefined) {
+      found = prefix + name;
+      while (used.has(found)) found = prefix + found;
+      used.add(found);
+      renamed.set(name, found);
+    }
+    return found;
+  };
 }
 
 function outputNamed(

@@ -38,6 +38,24 @@ Deno.test("joinGraphs() joins a score to its backbone, and both runtimes agree",
   }
 });
 
+Deno.test("joinGraphs() gives every node and value a name of its own, however often", async () => {
+  const once = joinGraphs(resnetLike(), scorer(17), { inputs: { x: "logits" } });
+  const twice = joinGraphs(once, scorer(17), { inputs: { x: "logits" } });
+  const thrice = joinGraphs(once, twice, { inputs: { image: "image" } });
+  for (const model of [once, twice, thrice]) {
+    const nodes = model.graph.proto.node.map(({ name }) => name);
+    assertEquals(nodes.length, new Set(nodes).size);
+    const values = model.graph.valueNames();
+    assertEquals(values.length, new Set(values).size);
+    const inputs = { image: { data: waves(3 * 64, 5), shape: [1, 3, 8, 8] } };
+    const { energy } = await runWasm(once, inputs);
+    const outputs = Object.entries(await runWasm(model, inputs));
+    const energies = outputs.filter(([name]) => name.endsWith("energy"));
+    assertEquals(energies.length, [once, twice, thrice].indexOf(model) + 1);
+    for (const [name, { data }] of energies) assertClose(data, energy!.data, TOLERANCE.exact, name);
+  }
+});
+
 Deno.test("joinGraphs() keeps only what the chosen outputs need", () => {
   const joined = joinGraphs(resnetLike(), scorer(17), {
     inputs: { x: "logits" },
