@@ -220,9 +220,12 @@ async function writeResults(
   },
 ): Promise<void> {
   const { evaluation, scores, terminal } = results;
-  if (args.text("json") === "-") terminal.printJson(evaluation);
-  else terminal.print(textTable(evaluation, { color: terminal.isTerminal }));
-  evaluation.warnings.forEach((warning) => terminal.note(`Note: ${warning}`));
+  if (args.text("json") === "-") {
+    terminal.printJson(evaluation);
+    evaluation.warnings.forEach((warning) => terminal.note(`Note: ${warning}`));
+  } else {
+    terminal.print(textTable(evaluation, { color: terminal.isTerminal }));
+  }
   const outputs = outputsOf(args);
   const wrote = (path: string) => terminal.note(`Wrote ${path}`);
   if (outputs.json !== undefined) {

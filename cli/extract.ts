@@ -103,9 +103,7 @@ async function runExtract({ args, terminal, signal }: CommandContext): Promise<v
     ...(gpu === undefined ? {} : { gpu }),
     onStart: (start) => {
       describeStart(start, terminal);
-      if (images.skippedFiles > 0) {
-        terminal.note(`Note: ${images.skippedFiles} other files of "${images.path}" are no images`);
-      }
+      describeOthers(images, terminal);
       progress = terminal.progress("extract", start.total, { unit: "images" });
     },
     onProgress: ({ done, total }) => progress?.update(done, total),
@@ -221,6 +219,13 @@ function drawnImages(source: string, args: Arguments): ImageSet {
 async function merge(out: string, parts: number, terminal: Terminal): Promise<void> {
   const path = await mergeShards(out, { of: parts });
   terminal.note(`Joined ${parts} shards in ${path}`);
+}
+
+/** What of a folder is no image at all, hidden files included. */
+function describeOthers({ skippedFiles, path }: ImageSet, terminal: Terminal): void {
+  if (skippedFiles === 0) return;
+  const files = skippedFiles === 1 ? "1 other file" : `${skippedFiles} other files`;
+  terminal.note(`Note: passed over ${files} of "${path}"; JPEG, PNG and WebP files are taken`);
 }
 
 function describeStart(start: ExtractionStart, terminal: Terminal): void {
