@@ -36,6 +36,7 @@ export interface Command {
 }
 
 const HELP_COLUMN = 30;
+const HELP_WIDTH = 100;
 
 /**
  * The help text of a command.
@@ -76,6 +77,23 @@ function optionLine(option: OptionSpec): string {
     option.default === undefined ? "" : `default ${option.default}`,
   ].filter((note) => note !== "");
   const help = notes.length === 0 ? option.help : `${option.help} (${notes.join("; ")})`;
-  const gap = head.length + 2 > HELP_COLUMN ? `\n${" ".repeat(HELP_COLUMN)}` : "";
-  return `${head.padEnd(HELP_COLUMN)}${gap}${help}`;
+  const [first = "", ...rest] = wrap(help, HELP_WIDTH - HELP_COLUMN);
+  const indent = " ".repeat(HELP_COLUMN);
+  const start = head.length + 2 > HELP_COLUMN ? `${head}\n${indent}` : head.padEnd(HELP_COLUMN);
+  return [start + first, ...rest.map((line) => indent + line)].join("\n");
+}
+
+/** Lines of whole words, none longer than the width unless a word is. */
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = line === "" ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line];
 }
