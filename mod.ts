@@ -10,7 +10,7 @@
  * import { evaluation } from "@oodgpu/oodgpu";
  * import { assertEquals } from "@std/assert";
  *
- * assertEquals(evaluation.auroc([0.9, 0.8], [0.1, 0.85]), 0.75);
+ * assertEquals(evaluation.auroc(Float32Array.of(0.9, 0.8), Float32Array.of(0.1, 0.85)), 0.75);
  * ```
  *
  * @module
