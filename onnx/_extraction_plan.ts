@@ -203,7 +203,7 @@ export async function openWriter(
   parts: { source: LoadedModel; plan: Plan; executor: Executor },
 ): Promise<FeatureWriter> {
   const { source, plan, executor } = parts;
-  const { head, featureMap, features } = source.inspection;
+  const { head, featureMap, features, reasons } = source.inspection;
   const { images } = options;
   const shared: Record<string, SafetensorsArray> = {};
   if (head !== undefined) {
@@ -234,6 +234,8 @@ export async function openWriter(
       onnxruntime_web: config.imports["onnxruntime-web"].split("@").pop()!,
       ...(plan.labelNames === undefined ? {} : { label_names: JSON.stringify(plan.labelNames) }),
       ...(plan.guessed ? { preprocessing_guessed: "true" } : {}),
+      // A score that needs the head quotes why there is none.
+      ...(reasons.head === undefined ? {} : { "head.reason": reasons.head }),
     },
     shared,
     ...(options.featureMap === "f16" ? { dtypes: { feature_map: "F16" as const } } : {}),

@@ -334,6 +334,10 @@ Deno.test("extractFeatures() says what a model does not offer", async () => {
   const summary = await extractFeatures({ ...shop, ...SMALL });
   assertEquals(summary.keys, ["logits", "features", "feature_norms", "labels"]);
   assert(summary.reasons.head?.includes("Relu"), summary.reasons.head);
+  {
+    await using file = await openFeatures(summary.path!);
+    assertEquals(file.metadata["head.reason"], summary.reasons.head);
+  }
   // Three folders and five classes: the folders' numbers mean nothing to the model.
   assertEquals(summary.unknownClasses, FOLDERS);
   await using set = await openFeatures(summary.path!);
