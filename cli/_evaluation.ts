@@ -61,13 +61,17 @@ export interface EvaluationOutcome {
  * Fits, scores and compares.
  *
  * @param sets Open feature files.
- * @param run The plan, where to compute, and where progress is shown.
+ * @param run The plan, where to compute, where progress is shown, and what stops the work.
  * @returns The table with what it was made of.
  * @throws {UserError} When the sets and the methods do not fit together.
  */
 export async function runEvaluation(
   sets: EvaluationSets,
-  run: EvaluationPlan & { readonly executor: Executor; readonly terminal: Terminal },
+  run: EvaluationPlan & {
+    readonly executor: Executor;
+    readonly terminal: Terminal;
+    readonly signal: AbortSignal;
+  },
 ): Promise<EvaluationOutcome> {
   const { train, validation } = sets;
   const { fitted, skipped } = await fitScores(run.methods, { ...run, train, validation });
@@ -81,14 +85,17 @@ export async function runEvaluation(
 async function scoreSets(
   fitted: readonly Fitted[],
   sets: Pick<EvaluationSets, "id" | "ood">,
-  run: { executor: Executor; terminal: Terminal },
+  run: { executor: Executor; terminal: Terminal; signal: AbortSignal },
 ): Promise<ScoresBySet> {
   const result = new Map<string, Map<string, Float32Array<ArrayBuffer>>>();
   for (const [name, set] of [["id", sets.id] as const, ...sets.ood]) {
     using progress = run.terminal.progress(`score ${name}`, set.count, { unit: "images" });
     const scores = await scoreMany(fitted, set, {
       executor: run.executor,
-      onProgress: ({ done }) => progress.update(done),
+      onProgress: ({ done }) => {
+        run.signal.throwIfAborted();
+        progress.update(done);
+      },
       onNotice: (notice) => run.terminal.note(`Note: ${notice}`),
     });
     progress.update(set.count);

@@ -35,7 +35,10 @@ export async function execute(argv: readonly string[], terminal: Terminal): Prom
     return await runCommand(argv, { terminal, signal: interrupt.signal });
   } catch (error) {
     if (interrupt.signal.aborted) {
-      terminal.note("Stopped; what was written is kept, and --resume goes on from there");
+      const resumes = COMMANDS.find(({ name }) => name === argv[0])?.options
+        .some(({ name }) => name === "resume");
+      const kept = "what was written is kept, and --resume goes on from there";
+      terminal.note(resumes ? `Stopped; ${kept}` : "Stopped");
       return EXIT_INTERRUPTED;
     }
     // Whoever read our output has seen enough, as `head` does.

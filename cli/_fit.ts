@@ -28,6 +28,8 @@ export interface FitPlan {
   readonly executor: Executor;
   /** Where progress is shown. */
   readonly terminal: Terminal;
+  /** Stops the work between two batches. */
+  readonly signal: AbortSignal;
 }
 
 /** Fitted scores, and why others are missing. */
@@ -63,7 +65,10 @@ export async function fitScores(
         parameters: plan.parameters[method.name] ?? {},
         seed: plan.seed,
         context: plan.executor.context,
-        onProgress: ({ done, total }) => progress.update(done, total),
+        onProgress: ({ done, total }) => {
+          plan.signal.throwIfAborted();
+          progress.update(done, total);
+        },
       });
       fitted.push(result);
       result.warnings.forEach((warning) => plan.terminal.note(`Note: ${method.name}: ${warning}`));

@@ -61,6 +61,7 @@ async function runDemo({ args, terminal, signal }: CommandContext): Promise<void
     seed: 0,
     executor,
     terminal,
+    signal,
   });
   terminal.print(textTable(outcome.evaluation, { color: terminal.isTerminal }));
   const report = join(out, REPORT);

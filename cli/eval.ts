@@ -98,7 +98,7 @@ export const evalCommand: Command = {
   run: runEval,
 };
 
-async function runEval({ args, terminal }: CommandContext): Promise<void> {
+async function runEval({ args, terminal, signal }: CommandContext): Promise<void> {
   const plan = readPlan(args);
   await requireWritable(...Object.values(outputsOf(args)));
   const images = await openPictures(args);
@@ -106,7 +106,7 @@ async function runEval({ args, terminal }: CommandContext): Promise<void> {
   const sets = await openSets(open, args, plan.methods);
   using executor = await openExecutor(args, terminal);
   const started = performance.now();
-  const outcome = await runEvaluation(sets, { ...plan, executor, terminal });
+  const outcome = await runEvaluation(sets, { ...plan, executor, terminal, signal });
   await writeResults(args, { ...outcome, sets, images, terminal });
   terminal.note(`Done in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }

@@ -50,7 +50,7 @@ export const fitCommand: Command = {
   run: runFit,
 };
 
-async function runFit({ args, terminal }: CommandContext): Promise<void> {
+async function runFit({ args, terminal, signal }: CommandContext): Promise<void> {
   const method = asUsage(() => findScore(args.need("method")));
   const parameters = parametersOf(args.all("param"), [method])[method.name] ?? {};
   const acceptance = acceptanceOf(args);
@@ -70,7 +70,10 @@ async function runFit({ args, terminal }: CommandContext): Promise<void> {
     parameters,
     seed,
     context: executor.context,
-    onProgress: ({ done, total }) => progress.update(done, total),
+    onProgress: ({ done, total }) => {
+      signal.throwIfAborted();
+      progress.update(done, total);
+    },
   });
   progress.finish();
   detector.fitted.warnings.forEach((warning) => terminal.note(`Note: ${warning}`));

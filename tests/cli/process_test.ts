@@ -1,7 +1,14 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import config from "../../deno.json" with { type: "json" };
-import { listFiles, workshop, writeImages, writeSmallModel } from "./_workshop.ts";
+import {
+  featureArrays,
+  listFiles,
+  workshop,
+  writeFeatureFile,
+  writeImages,
+  writeSmallModel,
+} from "./_workshop.ts";
 
 const CLI = fileURLToPath(new URL("../../cli.ts", import.meta.url));
 const PERMISSIONS = config.tasks.ood.command.match(/--allow-[a-z]+/g)!;
@@ -181,6 +188,28 @@ Deno.test({
     }
     assertEquals(await Deno.readFile(file("out")), await Deno.readFile(file("whole")));
     assertEquals(await Deno.stat(file("out.parts")).catch(() => "gone"), "gone");
+  },
+});
+
+Deno.test({
+  name: "ood eval stopped by Ctrl-C ends with 130 and writes nothing",
+  ignore: Deno.build.os === "windows",
+  fn: async () => {
+    await using shop = await workshop();
+    const { file } = shop;
+    await writeFeatureFile(file("train"), featureArrays(200_000));
+    await writeFeatureFile(file("other"), featureArrays(200_000, { seed: 5, outlying: true }));
+    const before = listFiles(shop.path);
+    await using run = new Process(
+      ...["eval", "--train", file("train"), "--id", file("train"), "--ood", `o=${file("other")}`],
+      ...["--methods", "mahalanobis,knn", "--device", "reference", "--json", file("out.json")],
+    );
+    await run.saw("reference, as asked for");
+    run.child.kill("SIGINT");
+    assertEquals((await run.end()).code, 130, run.notes);
+    assertEquals(run.notes.trimEnd().split("\n").at(-1), "Stopped");
+    assertEquals(await new Response(run.child.stdout).text(), "");
+    assertEquals(listFiles(shop.path), before);
   },
 });
 

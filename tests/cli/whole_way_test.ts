@@ -139,6 +139,31 @@ async function runJoined(path: string, source: string): Promise<number[]> {
   return [...score!.data];
 }
 
+Deno.test("ood extract --shard makes parts that --merge joins without a model", async () => {
+  await using shop = await workshop();
+  const { file } = shop;
+  await writeSmallModel(file("tiny.onnx"));
+  await writeImages(file("images"), 7);
+  const argv = [
+    ...["extract", "--model", file("tiny.onnx"), "--images", file("images"), "--labels", "none"],
+    ...["--batch", "2", "--threads", "1", "--workers", "0", ...WASM],
+  ];
+  await succeed(...argv, "--out", file("whole"));
+  for (const shard of ["1/2", "2/2"]) {
+    await succeed(...argv, "--out", file("parts"), "--shard", shard);
+  }
+  await succeed("extract", "--merge", "2", "--out", file("parts"));
+  const [whole, parts] = [
+    await readSafetensors(file("whole")),
+    await readSafetensors(file("parts")),
+  ];
+  assertEquals(parts.metadata["names"], whole.metadata["names"]);
+  for (const [key, { data }] of Object.entries(whole.tensors)) {
+    const floats = data as Float32Array<ArrayBuffer>;
+    assertClose(parts.tensors[key]!.data as typeof floats, floats, TOLERANCE.provider, key);
+  }
+});
+
 Deno.test("ood eval writes results as their contract says", async () => {
   await using shop = await workshop();
   const { file } = shop;
