@@ -5,6 +5,7 @@
  */
 
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { ensureDir } from "@std/fs/ensure-dir";
 import { encodePng, syntheticSet, writeFileAtomic } from "../data/mod.ts";
 import { bestMethod, textTable } from "../eval/mod.ts";
@@ -86,15 +87,11 @@ async function makeFolder(path: string): Promise<void> {
 }
 
 async function openPack(open: OpenSets): Promise<EvaluationSets> {
-  const file = (name: string) => open.open(pathOf(new URL(`${name}.safetensors`, PACK)));
+  const file = (name: string) => open.open(fileURLToPath(new URL(`${name}.safetensors`, PACK)));
   const [train, id] = [await file("train"), await file("test")];
   const ood = new Map();
   for (const name of OOD_SETS) ood.set(name, await file(name));
   return { train, validation: undefined, id, ood };
-}
-
-function pathOf(url: URL): string {
-  return decodeURIComponent(url.pathname);
 }
 
 async function keepDetector(
@@ -122,7 +119,7 @@ async function judgeDrawnImages(
   }
   const { verdicts } = await judgeImages(detector, {
     ...run,
-    model: pathOf(MODEL),
+    model: fileURLToPath(MODEL),
     source: folder,
   });
   printVerdicts(verdicts, run.terminal);

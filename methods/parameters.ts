@@ -5,7 +5,7 @@
  */
 
 import { UserError } from "../runtime/mod.ts";
-import { suggestion } from "./_nearest.ts";
+import { suggestion } from "./_suggestion.ts";
 import type { ParameterSpec, ScoreMethod } from "./score.ts";
 
 /** What names a score and its parameters: enough of a score to check wishes against. */

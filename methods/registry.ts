@@ -5,7 +5,7 @@
  */
 
 import { UserError } from "../runtime/mod.ts";
-import { suggestion } from "./_nearest.ts";
+import { suggestion } from "./_suggestion.ts";
 import { parseAssignments } from "./parameters.ts";
 import type { ScoreMethod } from "./score.ts";
 import { energy } from "./scores/energy.ts";

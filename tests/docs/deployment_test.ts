@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { encodePng, memoryFeatures, syntheticImage } from "../../data/mod.ts";
 import {
@@ -13,7 +14,7 @@ import { bundle, forOlderEngines } from "../../tools/_bundle.ts";
 import { gpuTest, openTestGpu } from "../_support/gpu.ts";
 
 const ROOT = new URL("../../", import.meta.url);
-const MODEL = new URL("models/cifar10-resnet20.onnx", ROOT).pathname;
+const MODEL = fileURLToPath(new URL("models/cifar10-resnet20.onnx", ROOT));
 const PAGE = await Deno.readTextFile(new URL("docs/deployment.md", ROOT));
 const PHOTO = syntheticImage({ kind: "stripes", width: 64, height: 48, seed: 3, index: 0 });
 
@@ -39,7 +40,7 @@ async function inFolder(body: (folder: string) => Promise<void>): Promise<void> 
     const joined = exportJoined(detector, await readModel(MODEL));
     await Deno.writeFile(`${folder}/joined.onnx`, joined.bytes);
     await Deno.writeFile(`${folder}/photo.rgb`, new Uint8Array(PHOTO.data));
-    const code = await forOlderEngines(await bundle("methods/embed.ts", ROOT.pathname));
+    const code = await forOlderEngines(await bundle("methods/embed.ts", fileURLToPath(ROOT)));
     await Deno.writeTextFile(`${folder}/embed.js`, code);
     await body(folder);
   } finally {
@@ -49,7 +50,7 @@ async function inFolder(body: (folder: string) => Promise<void>): Promise<void> 
 
 /** Starts a program of the folder. */
 function start(folder: string, args: readonly string[]): Deno.ChildProcess {
-  const config = new URL("deno.json", ROOT).pathname;
+  const config = fileURLToPath(new URL("deno.json", ROOT));
   const [command, ...rest] = args;
   return new Deno.Command("deno", {
     args: [command!, "--frozen", "--config", config, ...rest],

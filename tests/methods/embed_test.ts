@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import * as native from "onnxruntime-node";
 import { memoryFeatures, type RgbImage, syntheticImage } from "../../data/mod.ts";
@@ -197,7 +198,7 @@ Deno.test("embedDetector() takes what there is when told auto", async () => {
   assertClose(await detector.score(featuresOf(detector, problem)), expected, TOLERANCE.score);
 });
 
-const SHIPPED = new URL("models/cifar10-resnet20.onnx", ROOT).pathname;
+const SHIPPED = fileURLToPath(new URL("models/cifar10-resnet20.onnx", ROOT));
 
 const tensor: ImageModel["tensor"] = (data, dims) => new native.Tensor("float32", data, dims);
 
@@ -311,7 +312,7 @@ let bundled: Promise<string> | undefined;
 
 /** The bundle of the entry point, made once. */
 function embedBundle(): Promise<string> {
-  bundled ??= bundle("methods/embed.ts", ROOT.pathname);
+  bundled ??= bundle("methods/embed.ts", fileURLToPath(ROOT));
   return bundled;
 }
 

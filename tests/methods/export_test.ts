@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as native from "onnxruntime-node";
 import { memoryFeatures } from "../../data/mod.ts";
@@ -26,7 +27,7 @@ import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
 import { fitOnHost, floats, labelsOf, makeProblem, scoreOn } from "./_problem.ts";
 
 const SEED = 8;
-const SHIPPED = new URL("../../models/cifar10-resnet20.onnx", import.meta.url).pathname;
+const SHIPPED = fileURLToPath(new URL("../../models/cifar10-resnet20.onnx", import.meta.url));
 
 async function runNative(
   bytes: Uint8Array,

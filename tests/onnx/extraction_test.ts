@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   ImageError,
@@ -232,7 +233,7 @@ Deno.test("extractFeatures() that was killed resumes to the same bytes", async (
   await extractFeatures({ ...shop, ...SMALL });
   const whole = await Deno.readFile(shop.out);
   const out = `${shop.path}/killed.safetensors`;
-  const script = new URL("./_extract_process.ts", import.meta.url).pathname;
+  const script = fileURLToPath(new URL("./_extract_process.ts", import.meta.url));
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--allow-all", script, shop.model, `${shop.path}/images`, out],
     stdout: "piped",

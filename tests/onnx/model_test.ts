@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   makeTensor,
@@ -15,7 +16,7 @@ const SHIPPED = new URL("../../models/cifar10-resnet20.onnx", import.meta.url);
 
 Deno.test("readModel() reads a file by path, by URL and by bytes", async () => {
   const bytes = await Deno.readFile(SHIPPED);
-  for (const source of [SHIPPED, SHIPPED.pathname, bytes]) {
+  for (const source of [SHIPPED, fileURLToPath(SHIPPED), bytes]) {
     const model = await readModel(source);
     assertEquals([model.opset(), model.graph.nodes.length], [13, 52]);
   }
@@ -104,7 +105,7 @@ Deno.test("parseModel() refuses graphs that cannot run", () => {
 
 Deno.test("readModel() says what is wrong with a path", async () => {
   await assertRejects(() => readModel("no/such.onnx"), UserError, "there is no such file");
-  const folder = new URL(".", import.meta.url).pathname;
+  const folder = fileURLToPath(new URL(".", import.meta.url));
   await assertRejects(() => readModel(folder), UserError, "is a folder");
 });
 

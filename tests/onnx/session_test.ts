@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   GraphBuilder,
@@ -11,7 +12,7 @@ import { Gpu, Host, type Kernel, Tensor, UserError } from "../../runtime/mod.ts"
 import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
 import { resnetLike, waves } from "./_models.ts";
 
-const SHIPPED = new URL("../../models/cifar10-resnet20.onnx", import.meta.url).pathname;
+const SHIPPED = fileURLToPath(new URL("../../models/cifar10-resnet20.onnx", import.meta.url));
 
 const DOUBLE: Kernel = {
   name: "double",

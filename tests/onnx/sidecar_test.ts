@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { loadSidecar, parseSidecar } from "../../onnx/mod.ts";
 import { UserError } from "../../runtime/errors.ts";
@@ -11,7 +12,7 @@ const PREPROCESSING = {
 };
 
 Deno.test("loadSidecar() reads the file beside the model", async () => {
-  const model = new URL("../../models/cifar10-resnet20.onnx", import.meta.url).pathname;
+  const model = fileURLToPath(new URL("../../models/cifar10-resnet20.onnx", import.meta.url));
   const sidecar = await loadSidecar(model);
   assertEquals(sidecar?.labels?.length, 10);
   assertEquals(sidecar?.preprocessing?.scale, [0.2470, 0.2435, 0.2616]);
