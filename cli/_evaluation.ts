@@ -7,9 +7,10 @@
 
 import type { FeatureSet } from "../data/mod.ts";
 import { type Convention, evaluate, type Evaluation } from "../eval/mod.ts";
-import { type Executor, type Fitted, scoreMany, type ScoreMethod } from "../methods/mod.ts";
+import type { Executor, Fitted, ScoreMethod } from "../methods/mod.ts";
 import { isGpu } from "../runtime/mod.ts";
 import { fitScores } from "./_fit.ts";
+import { scoreSet, type ScoringRun } from "./_scoring.ts";
 import { recordOf } from "./_sets.ts";
 import type { Terminal } from "./_terminal.ts";
 import { VERSION } from "./_version.ts";
@@ -85,20 +86,11 @@ export async function runEvaluation(
 async function scoreSets(
   fitted: readonly Fitted[],
   sets: Pick<EvaluationSets, "id" | "ood">,
-  run: { executor: Executor; terminal: Terminal; signal: AbortSignal },
+  run: ScoringRun,
 ): Promise<ScoresBySet> {
   const result = new Map<string, Map<string, Float32Array<ArrayBuffer>>>();
   for (const [name, set] of [["id", sets.id] as const, ...sets.ood]) {
-    using progress = run.terminal.progress(`score ${name}`, set.count, { unit: "images" });
-    const scores = await scoreMany(fitted, set, {
-      executor: run.executor,
-      onProgress: ({ done }) => {
-        run.signal.throwIfAborted();
-        progress.update(done);
-      },
-      onNotice: (notice) => run.terminal.note(`Note: ${notice}`),
-    });
-    progress.update(set.count);
+    const scores = await scoreSet(fitted, set, { ...run, label: `score ${name}` });
     result.set(name, new Map(fitted.map(({ method }, i) => [method.name, scores[i]!])));
   }
   return result;

@@ -5,16 +5,10 @@
  */
 
 import { type FeatureSet, openFeatures, openImages, type SkippedImage } from "../data/mod.ts";
-import {
-  blockOf,
-  type Detector,
-  type Executor,
-  requireSameSource,
-  scoreFeatures,
-  type Verdict,
-} from "../methods/mod.ts";
+import { blockOf, type Detector, requireSameSource, type Verdict } from "../methods/mod.ts";
 import { extractFeatures } from "../onnx/mod.ts";
 import type { Terminal } from "./_terminal.ts";
+import { scoreSet, type ScoringRun } from "./_scoring.ts";
 
 /** The verdict on one image. */
 export interface NamedVerdict extends Verdict {
@@ -39,10 +33,10 @@ export interface Judgement {
  */
 export async function judgeFeatures(
   detector: Detector,
-  run: { readonly path: string; readonly executor: Executor },
+  run: ScoringRun & { readonly path: string },
 ): Promise<Judgement> {
   await using set = await openFeatures(run.path);
-  return { verdicts: await judgeSet(detector, set, run.executor), skipped: [] };
+  return { verdicts: await judgeSet(detector, set, run), skipped: [] };
 }
 
 /**
@@ -54,13 +48,7 @@ export async function judgeFeatures(
  */
 export async function judgeImages(
   detector: Detector,
-  run: {
-    readonly model: string;
-    readonly source: string;
-    readonly executor: Executor;
-    readonly terminal: Terminal;
-    readonly signal: AbortSignal;
-  },
+  run: ScoringRun & { readonly model: string; readonly source: string },
 ): Promise<Judgement> {
   const images = await openImages(run.source, { labels: "none" });
   const block = blockOf(detector);
@@ -81,7 +69,7 @@ export async function judgeImages(
     run.signal.throwIfAborted();
     await using set = await openFeatures(summary.path!);
     return {
-      verdicts: await judgeSet(detector, set, run.executor),
+      verdicts: await judgeSet(detector, set, run),
       skipped: summary.skipped,
     };
   } finally {
@@ -92,12 +80,12 @@ export async function judgeImages(
 async function judgeSet(
   detector: Detector,
   set: FeatureSet,
-  executor: Executor,
+  run: ScoringRun,
 ): Promise<NamedVerdict[]> {
   requireSameSource(detector, set);
-  const scores = await scoreFeatures(detector.fitted, set, { executor });
+  const [scores] = await scoreSet([detector.fitted], set, { ...run, label: "score" });
   return Array.from(
-    scores,
+    scores!,
     (score, i) => ({ name: set.names?.[i] ?? `row ${i}`, ...detector.verdict(score) }),
   );
 }

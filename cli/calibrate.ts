@@ -11,12 +11,12 @@ import {
   loadDetector,
   requireSameSource,
   saveDetector,
-  scoreFeatures,
 } from "../methods/mod.ts";
 import type { Arguments, OptionSpec } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
 import { requireWritable } from "./_outputs.ts";
+import { scoreSet } from "./_scoring.ts";
 
 /** How many in-distribution images to accept. */
 export const ACCEPTANCE_OPTION: OptionSpec = {
@@ -48,7 +48,7 @@ export const calibrateCommand: Command = {
   run: runCalibrate,
 };
 
-async function runCalibrate({ args, terminal }: CommandContext): Promise<void> {
+async function runCalibrate({ args, terminal, signal }: CommandContext): Promise<void> {
   const path = args.need("detector");
   const acceptance = acceptanceOf(args);
   const out = args.text("out") ?? path;
@@ -57,8 +57,9 @@ async function runCalibrate({ args, terminal }: CommandContext): Promise<void> {
   await using id = await openFeatures(args.need("id"));
   requireSameSource(detector, id);
   using executor = await openExecutor(args, terminal);
-  const scores = await scoreFeatures(detector.fitted, id, { executor });
-  const calibrated = detector.calibrated(calibrate(scores, { acceptance }));
+  const run = { executor, terminal, signal, label: "score" };
+  const [scores] = await scoreSet([detector.fitted], id, run);
+  const calibrated = detector.calibrated(calibrate(scores!, { acceptance }));
   await saveDetector(calibrated, out);
   if (args.flag("json")) {
     const { scores: _, ...calibration } = calibrated.calibration!;

@@ -12,7 +12,6 @@ import {
   fitDetector,
   requireSameSource,
   saveDetector,
-  scoreFeatures,
 } from "../methods/mod.ts";
 import { asUsage } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
@@ -21,6 +20,7 @@ import { ACCEPTANCE_OPTION, acceptanceOf, describeCalibration } from "./calibrat
 import { parametersOf } from "./_named.ts";
 import { requireWritable } from "./_outputs.ts";
 import { OpenSets } from "./_sets.ts";
+import { scoreSet } from "./_scoring.ts";
 
 /** The command. */
 export const fitCommand: Command = {
@@ -79,8 +79,9 @@ async function runFit({ args, terminal, signal }: CommandContext): Promise<void>
   detector.fitted.warnings.forEach((warning) => terminal.note(`Note: ${warning}`));
   if (id !== undefined) {
     requireSameSource(detector, id);
-    const scores = await scoreFeatures(detector.fitted, id, { executor });
-    detector = detector.calibrated(calibrate(scores, { acceptance }));
+    const run = { executor, terminal, signal, label: "score" };
+    const [scores] = await scoreSet([detector.fitted], id, run);
+    detector = detector.calibrated(calibrate(scores!, { acceptance }));
     terminal.note(describeCalibration(detector));
   }
   await saveDetector(detector, out);

@@ -61,7 +61,7 @@ async function runScore({ args, terminal, signal }: CommandContext): Promise<voi
       terminal,
       signal,
     })
-    : await judgeFeatures(detector, { path: features, executor });
+    : await judgeFeatures(detector, { path: features, executor, terminal, signal });
   if (args.flag("json")) terminal.printJson({ verdicts, skipped });
   else printVerdicts(verdicts, terminal);
   if (csv !== undefined) {
