@@ -247,7 +247,7 @@ function disagreement(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 const ROUNDS = 7;
-const SAMPLE_MS = 150;
+const SAMPLE_MS = 450;
 
 async function sample(peer: Peer, runs: number): Promise<number> {
   await peer.wait();
