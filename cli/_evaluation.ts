@@ -68,11 +68,7 @@ export interface EvaluationOutcome {
  */
 export async function runEvaluation(
   sets: EvaluationSets,
-  run: EvaluationPlan & {
-    readonly executor: Executor;
-    readonly terminal: Terminal;
-    readonly signal: AbortSignal;
-  },
+  run: EvaluationPlan & ScoringRun,
 ): Promise<EvaluationOutcome> {
   const { train, validation } = sets;
   const { fitted, skipped } = await fitScores(run.methods, { ...run, train, validation });

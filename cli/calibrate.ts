@@ -4,7 +4,7 @@
  * @module
  */
 
-import { openFeatures } from "../data/mod.ts";
+import { type FeatureSet, openFeatures } from "../data/mod.ts";
 import {
   calibrate,
   type Detector,
@@ -16,7 +16,7 @@ import type { Arguments, OptionSpec } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
 import { requireWritable } from "./_outputs.ts";
-import { scoreSet } from "./_scoring.ts";
+import { scoreSet, type ScoringRun } from "./_scoring.ts";
 
 /** How many in-distribution images to accept. */
 export const ACCEPTANCE_OPTION: OptionSpec = {
@@ -57,16 +57,32 @@ async function runCalibrate({ args, terminal, signal }: CommandContext): Promise
   await using id = await openFeatures(args.need("id"));
   requireSameSource(detector, id);
   using executor = await openExecutor(args, terminal);
-  const run = { executor, terminal, signal, label: "score" };
-  const [scores] = await scoreSet([detector.fitted], id, run);
-  const calibrated = detector.calibrated(calibrate(scores!, { acceptance }));
+  const calibrated = await calibrateOn(id, detector, { acceptance, executor, terminal, signal });
   await saveDetector(calibrated, out);
   if (args.flag("json")) {
     const { scores: _, ...calibration } = calibrated.calibration!;
     terminal.printJson(calibration);
   }
-  terminal.note(describeCalibration(calibrated));
   terminal.note(`Wrote ${out}`);
+}
+
+/**
+ * Gives a detector its threshold and says which.
+ *
+ * @param id In-distribution features, of the source that the detector was fitted to.
+ * @param detector The detector.
+ * @param run The acceptance, where to compute, and where progress is shown.
+ * @returns The detector with its threshold.
+ */
+export async function calibrateOn(
+  id: FeatureSet,
+  detector: Detector,
+  run: ScoringRun & { readonly acceptance: number },
+): Promise<Detector> {
+  const [scores] = await scoreSet([detector.fitted], id, { ...run, label: "score" });
+  const calibrated = detector.calibrated(calibrate(scores!, { acceptance: run.acceptance }));
+  run.terminal.note(describeCalibration(calibrated));
+  return calibrated;
 }
 
 /**
@@ -75,7 +91,7 @@ async function runCalibrate({ args, terminal, signal }: CommandContext): Promise
  * @param detector A calibrated detector.
  * @returns The sentence.
  */
-export function describeCalibration(detector: Detector): string {
+function describeCalibration(detector: Detector): string {
   const { threshold, accepted, interval, count } = detector.calibration!;
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   return `The threshold ${threshold.toPrecision(5)} accepts ${percent(accepted)} of ${count} ` +

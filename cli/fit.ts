@@ -6,7 +6,6 @@
 
 import { requireCompatible } from "../data/mod.ts";
 import {
-  calibrate,
   type Detector,
   findScore,
   fitDetector,
@@ -16,11 +15,10 @@ import {
 import { asUsage } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
-import { ACCEPTANCE_OPTION, acceptanceOf, describeCalibration } from "./calibrate.ts";
+import { ACCEPTANCE_OPTION, acceptanceOf, calibrateOn } from "./calibrate.ts";
 import { parametersOf } from "./_named.ts";
 import { requireWritable } from "./_outputs.ts";
 import { OpenSets } from "./_sets.ts";
-import { scoreSet } from "./_scoring.ts";
 
 /** The command. */
 export const fitCommand: Command = {
@@ -79,10 +77,7 @@ async function runFit({ args, terminal, signal }: CommandContext): Promise<void>
   detector.fitted.warnings.forEach((warning) => terminal.note(`Note: ${warning}`));
   if (id !== undefined) {
     requireSameSource(detector, id);
-    const run = { executor, terminal, signal, label: "score" };
-    const [scores] = await scoreSet([detector.fitted], id, run);
-    detector = detector.calibrated(calibrate(scores!, { acceptance }));
-    terminal.note(describeCalibration(detector));
+    detector = await calibrateOn(id, detector, { acceptance, executor, terminal, signal });
   }
   await saveDetector(detector, out);
   const values = Object.entries(detector.fitted.parameters).map(([name, v]) => `${name} ${v}`);

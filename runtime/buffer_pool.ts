@@ -76,10 +76,10 @@ export class BufferPool {
    *
    * @param byteLength Bytes needed; 0 gives the smallest buffer.
    * @param label What it is for.
-   * @returns The buffer, and whether it was used before.
+   * @returns The buffer.
    * @throws {OutOfMemoryError} When one binding cannot hold it.
    */
-  acquire(byteLength: number, label: string): { buffer: GPUBuffer; reused: boolean } {
+  acquire(byteLength: number, label: string): GPUBuffer {
     const size = Math.max(GRANULE_BYTES, Math.ceil(byteLength / GRANULE_BYTES) * GRANULE_BYTES);
     const { maxStorageBufferBindingSize, maxBufferSize } = this.#device.limits;
     const limitBytes = Math.min(maxStorageBufferBindingSize, maxBufferSize);
@@ -95,7 +95,7 @@ export class BufferPool {
     this.#live.add(buffer);
     this.#liveBytes += size;
     this.#peakBytes = Math.max(this.#peakBytes, this.#liveBytes);
-    return { buffer, reused: free !== undefined };
+    return buffer;
   }
 
   /**

@@ -302,7 +302,7 @@ export class Gpu implements GpuContext {
   #allocate(shape: Shape, how: { dtype: DType; options: TensorOptions }): Tensor {
     this.check();
     const label = how.options.label ?? "tensor";
-    const { buffer } = this.#pool.acquire(sizeOf(shape) * BYTES_PER_ELEMENT, label);
+    const buffer = this.#pool.acquire(sizeOf(shape) * BYTES_PER_ELEMENT, label);
     const release = () => this.#pool.release(buffer);
     return new Tensor({ kind: "webgpu", buffer, release }, { shape, dtype: how.dtype, label });
   }
