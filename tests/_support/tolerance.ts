@@ -17,6 +17,8 @@ export interface Tolerance {
 
 /** Every tolerance that a test uses, by name. */
 export const TOLERANCE = {
+  /** A derivative against central differences, both in float64, of values around one. */
+  gradient: { absolute: 1e-8, relative: 1e-6 },
   /** A single operation in f32 on the GPU against its float64 reference. */
   kernel: { absolute: 1e-5, relative: 1e-4, normalisedSquaredError: 1e-7 },
   /** An f32 sum of tens of thousands of terms that cancel. */
