@@ -103,7 +103,7 @@ def images(count):
 
 
 def initial():
-    """Uniform weights within He's bound; scales near 1, shifts near 0. Rounded to 9 digits of f32."""
+    """Uniform weights within He's bound; scales near 1, shifts near 0; in f32."""
     weights = {}
     for at, (name, shape) in enumerate(SHAPES.items()):
         u = hashed(16 + at, np.arange(np.prod(shape))) / 2.0**31 - 1
