@@ -88,6 +88,12 @@ function copyElements(
   // The copy has its own submit, so what is recorded before it must be submitted before it.
   gpu.flush();
   const encoder = gpu.device.createCommandEncoder({ label: "piece of a batch" });
-  encoder.copyBufferToBuffer(from.buffer, start * 4, to.buffer, at * 4, count * 4);
+  encoder.copyBufferToBuffer(
+    from.buffer,
+    from.offset + start * 4,
+    to.buffer,
+    to.offset + at * 4,
+    count * 4,
+  );
   gpu.device.queue.submit([encoder.finish()]);
 }

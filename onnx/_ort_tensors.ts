@@ -44,6 +44,11 @@ export function toOrtTensor(
   { ort, onGpu }: { ort: typeof Ort; onGpu: boolean },
 ): Ort.Tensor {
   if (input instanceof Tensor && onGpu) {
+    if (input.offset !== 0) {
+      throw new RangeError(
+        `Cannot run a model on "${input.label}": it is a slice of a buffer, copy it first`,
+      );
+    }
     return ort.Tensor.fromGpuBuffer(input.buffer, {
       dataType: ORT_TYPES[input.dtype],
       dims: [...input.shape],

@@ -23,6 +23,10 @@ export interface Context extends Disposable {
   upload(data: TypedArray, shape: Shape, options?: TensorOptions): Tensor;
   /** A tensor with unspecified contents. */
   empty(shape: Shape, dtype?: DType, options?: TensorOptions): Tensor;
+  /** Writes host data over a tensor, after everything recorded so far. */
+  write(tensor: Tensor, data: TypedArray): void;
+  /** Copies the elements of a tensor over those of another with as many elements. */
+  copy(source: Tensor, target: Tensor): void;
   /** Elements of tensors on the host: one submit and one wait for all. */
   read(...tensors: Tensor[]): Promise<TypedArray[]>;
   /** Submits what is recorded. */

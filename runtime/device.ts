@@ -13,12 +13,13 @@ import {
 import { BufferPool, type PoolCounters, type PoolOptions } from "./buffer_pool.ts";
 import { type GpuContext, Ownership, type TensorOptions } from "./context.ts";
 import { DeviceLostError, GpuError } from "./errors.ts";
-import { requireLength } from "./host.ts";
+import { requireLength, requireType } from "./host.ts";
 import type { Dispatch, Kernel } from "./kernel.ts";
 import { PipelineCache } from "./pipeline_cache.ts";
 import { Profiler } from "./profiler.ts";
 import { Readback } from "./readback.ts";
 import { Recorder, type RecorderCounters } from "./recorder.ts";
+import type { Replay } from "./replay.ts";
 import {
   BYTES_PER_ELEMENT,
   type DType,
@@ -82,6 +83,8 @@ export class Gpu implements GpuContext {
   readonly #pipelines: PipelineCache;
   readonly #recorder: Recorder;
   readonly #pool: BufferPool;
+  readonly #replays: Set<Replay> = new Set();
+  #capture: CapturePools | undefined;
   readonly #readback: Readback;
   readonly #profiler: Profiler;
   readonly #onError = (event: Event): void => {
@@ -98,10 +101,7 @@ export class Gpu implements GpuContext {
     this.#ownsDevice = options.device === undefined;
     this.#pipelines = new PipelineCache(device);
     this.#recorder = new Recorder(device, this.#pipelines);
-    this.#pool = new BufferPool(device, {
-      ...options.pool,
-      retire: (buffer) => this.#recorder.retire(buffer),
-    });
+    this.#pool = this.#newPool(options.pool);
     this.#readback = new Readback(device, this.#recorder);
     this.#profiler = new Profiler(device, this.#recorder);
     if (options.poison) this.#poison = poisonBuffer(device);
@@ -146,7 +146,7 @@ export class Gpu implements GpuContext {
    */
   upload(data: TypedArray, shape: Shape, options: TensorOptions = {}): Tensor {
     requireLength(data, shape);
-    const tensor = this.#allocate(shape, { dtype: dtypeOf(data), options });
+    const tensor = this.#allocate(shape, { dtype: dtypeOf(data), options, lasting: true });
     // A queue write lands before everything that is recorded and not submitted, so earlier users
     // of a recycled buffer must be submitted first.
     if (this.#recorder.uses(tensor.buffer)) this.#recorder.flush();
@@ -188,6 +188,102 @@ export class Gpu implements GpuContext {
     };
     const layout = { shape, dtype: options.dtype ?? "f32", label: options.label ?? "wrapped" };
     return new Tensor({ kind: "webgpu", buffer, release }, layout);
+  }
+
+  /**
+   * Writes host data over a tensor, after everything recorded so far.
+   *
+   * @param tensor The target.
+   * @param data As many elements, of the same type.
+   * @throws {RangeError} When the number of elements differs.
+   * @throws {TypeError} When the types differ.
+   */
+  write(tensor: Tensor, data: TypedArray): void {
+    requireLength(data, tensor.shape);
+    requireType(tensor, dtypeOf(data));
+    this.check();
+    if (this.#recorder.uses(tensor.buffer)) this.#recorder.flush();
+    if (data.length > 0) this.device.queue.writeBuffer(tensor.buffer, tensor.offset, data);
+  }
+
+  /**
+   * Records a copy of a tensor's elements over those of another.
+   *
+   * @param source Where they come from.
+   * @param target A tensor of another buffer with as many elements of the same type.
+   * @throws {RangeError} When the number of elements differs.
+   * @throws {TypeError} When the types differ.
+   */
+  copy(source: Tensor, target: Tensor): void {
+    this.check();
+    if (source.size !== target.size) {
+      throw new RangeError(
+        `Cannot copy "${source.label}" over "${target.label}": ${source.size} elements against ` +
+          `${target.size}`,
+      );
+    }
+    requireType(target, source.dtype);
+    if (source.size > 0) this.#recorder.copy(source, target, source.byteLength);
+  }
+
+  /**
+   * Records work to run it many times. While it is recorded nothing runs, and nothing may be read
+   * or submitted. The replay owns what was allocated meanwhile, so that nobody else uses that
+   * memory between two runs; tensors from outside must outlive it. Data uploaded meanwhile is
+   * written once and must not be written over by the work.
+   *
+   * @param record Records the work into the scope that it is given.
+   * @returns The replay.
+   * @throws {DeviceLostError} When the device is gone.
+   * @throws {TypeError} When work is captured already, or `record` reads or submits.
+   *
+   * @example A counter on the GPU
+   * ```ts
+   * import { Gpu, Scalar } from "@oodgpu/oodgpu/runtime";
+   * import { rowSum } from "@oodgpu/oodgpu/kernels";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using gpu = await Gpu.open();
+   * const x = gpu.upload(new Float32Array([1, 2]), [1, 2]);
+   * const sum = gpu.empty([1]);
+   * using step = gpu.capture((scope) => scope.copy(rowSum(scope, { x }), sum));
+   * gpu.write(x, new Float32Array([3, 4]));
+   * step.run();
+   * assertEquals([...(await gpu.read(sum))[0]!], [7]);
+   * ```
+   */
+  capture(record: (scope: GpuContext) => void): Replay {
+    this.check();
+    const unlimited = { maxFreeBytes: Infinity, maxFreePerSize: Infinity };
+    const pools = { work: this.#newPool(unlimited), lasting: this.#newPool(unlimited) };
+    const scope = new GpuScope(this, undefined);
+    const release = () => {
+      scope[Symbol.dispose]();
+      pools.work.clear();
+      pools.lasting.clear();
+    };
+    let recording;
+    try {
+      recording = this.#recorder.capture(() => {
+        this.#capture = pools;
+        record(scope);
+      });
+    } catch (error) {
+      release();
+      throw error;
+    } finally {
+      this.#capture = undefined;
+    }
+    const replay = recording.finish(this.device, this.#pipelines.uniformLayout, {
+      flush: () => this.flush(),
+      submitted: (dispatches) => this.#recorder.submitted(dispatches),
+      release: () => {
+        this.#replays.delete(replay);
+        release();
+      },
+    });
+    this.#replays.add(replay);
+    return replay;
   }
 
   /**
@@ -277,6 +373,7 @@ export class Gpu implements GpuContext {
   /** Releases everything; the device itself is destroyed only when it was made here. */
   [Symbol.dispose](): void {
     if (this.#closed) return;
+    this.#replays.forEach((replay) => replay[Symbol.dispose]());
     this.#closed = true;
     this.device.removeEventListener("uncapturederror", this.#onError);
     this.#pool.clear();
@@ -299,11 +396,24 @@ export class Gpu implements GpuContext {
     this.check();
   }
 
-  #allocate(shape: Shape, how: { dtype: DType; options: TensorOptions }): Tensor {
+  #newPool(options: PoolOptions = {}): BufferPool {
+    return new BufferPool(this.device, {
+      ...options,
+      retire: (buffer) => this.#recorder.retire(buffer),
+    });
+  }
+
+  #allocate(
+    shape: Shape,
+    how: { dtype: DType; options: TensorOptions; lasting?: boolean },
+  ): Tensor {
     this.check();
     const label = how.options.label ?? "tensor";
-    const buffer = this.#pool.acquire(sizeOf(shape) * BYTES_PER_ELEMENT, label);
-    const release = () => this.#pool.release(buffer);
+    const capture = this.#capture;
+    const lasting = capture !== undefined && how.lasting === true;
+    const pool = lasting ? capture.lasting : capture?.work ?? this.#pool;
+    const buffer = pool.acquire(sizeOf(shape) * BYTES_PER_ELEMENT, label);
+    const release = lasting ? () => {} : () => pool.release(buffer);
     return new Tensor({ kind: "webgpu", buffer, release }, { shape, dtype: how.dtype, label });
   }
 
@@ -315,6 +425,12 @@ export class Gpu implements GpuContext {
       this.#recorder.copy({ buffer: poison, offset: 0 }, target, byteLength);
     }
   }
+}
+
+/** Where a capture allocates: what it uploads must never share memory with what it computes. */
+interface CapturePools {
+  readonly work: BufferPool;
+  readonly lasting: BufferPool;
 }
 
 /** A scope of a GPU: the tensors made through it go back to the pool when it ends. */
@@ -339,6 +455,14 @@ class GpuScope implements GpuContext {
 
   dispatch(kernel: Kernel, run: Dispatch): void {
     this.gpu.dispatch(kernel, run);
+  }
+
+  write(tensor: Tensor, data: TypedArray): void {
+    this.gpu.write(tensor, data);
+  }
+
+  copy(source: Tensor, target: Tensor): void {
+    this.gpu.copy(source, target);
   }
 
   read(...tensors: Tensor[]): Promise<TypedArray[]> {

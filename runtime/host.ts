@@ -56,6 +56,20 @@ export class Host implements Context {
     return this.#own(typedArray(dtype, sizeOf(shape)), { shape, options });
   }
 
+  /** Writes host data over a tensor. */
+  write(tensor: Tensor, data: TypedArray): void {
+    requireLength(data, tensor.shape);
+    requireType(tensor, dtypeOf(data));
+    tensor.data.set(data);
+  }
+
+  /** Copies the elements of a tensor over those of another with as many elements. */
+  copy(source: Tensor, target: Tensor): void {
+    requireLength(source.data, target.shape);
+    requireType(target, source.dtype);
+    target.data.set(source.data);
+  }
+
   /** Copies of the tensors' elements. */
   read(...tensors: Tensor[]): Promise<TypedArray[]> {
     return Promise.resolve(tensors.map((tensor) => tensor.data.slice()));
@@ -101,7 +115,21 @@ export class Host implements Context {
 export function requireLength(data: TypedArray, shape: Shape): void {
   if (data.length === sizeOf(shape)) return;
   throw new RangeError(
-    `Cannot make a tensor of shape [${shape.join(", ")}]: it needs ${sizeOf(shape)} elements and ` +
+    `Cannot fill a tensor of shape [${shape.join(", ")}]: it needs ${sizeOf(shape)} elements and ` +
       `was given ${data.length}`,
+  );
+}
+
+/**
+ * Checks that elements of a type may be written over a tensor.
+ *
+ * @param tensor The target.
+ * @param dtype Type of what is written.
+ * @throws {TypeError} When the types differ.
+ */
+export function requireType(tensor: Tensor, dtype: DType): void {
+  if (tensor.dtype === dtype) return;
+  throw new TypeError(
+    `Cannot write ${dtype} over tensor "${tensor.label}": it holds ${tensor.dtype}`,
   );
 }

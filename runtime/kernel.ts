@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Scalar } from "./scalar.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** How a storage buffer of group 0 is bound. */
@@ -31,8 +32,8 @@ export interface Kernel {
 export interface Dispatch {
   /** Tensors for group 0, in the kernel's order. */
   readonly buffers: readonly Tensor[];
-  /** A value for every member of `Params`. */
-  readonly params: Readonly<Record<string, number>>;
+  /** A value for every member of `Params`; a {@linkcode Scalar} is read again at each replay. */
+  readonly params: Readonly<Record<string, number | Scalar>>;
   /** Number of workgroups along x, y and z; a zero skips the run. */
   readonly workgroups: readonly [number, number?, number?];
   /** Values of WGSL `override` constants. */

@@ -25,12 +25,15 @@ export * from "./kernel.ts";
 export * from "./nearest.ts";
 export { Profiler } from "./profiler.ts";
 export type { RecorderCounters } from "./recorder.ts";
+export type { KernelTime, Replay } from "./replay.ts";
+export * from "./scalar.ts";
 export * from "./specialize.ts";
 export {
   BYTES_PER_ELEMENT,
   type DType,
   type Shape,
   sizeOf,
+  SLICE_ELEMENTS,
   Tensor,
   type TensorStorage,
   type TypedArray,

@@ -44,7 +44,7 @@ export class Readback {
     tensors.forEach((tensor, i) => {
       if (tensor.byteLength === 0) return;
       this.#recorder.copy(
-        { buffer: tensor.buffer, offset: 0 },
+        { buffer: tensor.buffer, offset: tensor.offset },
         { buffer: staging, offset: offsets[i]! },
         tensor.byteLength,
       );

@@ -10,7 +10,10 @@
 
 import type { Dispatch, Kernel } from "./kernel.ts";
 import { MAX_WORKGROUPS_PER_DIMENSION } from "./kernel.ts";
+import { ParamWords } from "./_params.ts";
 import { type CachedPipeline, type PipelineCache, UNIFORM_WINDOW_BYTES } from "./pipeline_cache.ts";
+import { Recording } from "./replay.ts";
+import type { Tensor } from "./tensor.ts";
 
 /** What the recorder did. */
 export interface RecorderCounters {
@@ -22,6 +25,14 @@ export interface RecorderCounters {
   readonly bindGroups: number;
 }
 
+/** A place in a buffer. */
+export interface Place {
+  /** The buffer. */
+  readonly buffer: GPUBuffer;
+  /** Bytes from its begin. */
+  readonly offset: number;
+}
+
 const ARENA_SLOTS = 1024;
 const SLOT_WORDS = UNIFORM_WINDOW_BYTES / 4;
 
@@ -31,13 +42,12 @@ export class Recorder {
   readonly #pipelines: PipelineCache;
   readonly #arena: GPUBuffer;
   readonly #arenaGroup: GPUBindGroup;
-  readonly #words: Uint32Array<ArrayBuffer> = new Uint32Array(ARENA_SLOTS * SLOT_WORDS);
-  readonly #floats: Float32Array<ArrayBuffer> = new Float32Array(this.#words.buffer);
-  readonly #integers: Int32Array<ArrayBuffer> = new Int32Array(this.#words.buffer);
+  readonly #params: ParamWords = new ParamWords(ARENA_SLOTS * SLOT_WORDS);
   readonly #bufferIds: WeakMap<GPUBuffer, number> = new WeakMap();
   readonly #bindGroups: Map<string, GPUBindGroup> = new Map();
   readonly #keysOfBuffer: Map<number, Set<string>> = new Map();
   readonly #touched: Set<GPUBuffer> = new Set();
+  #recording: Recording | undefined;
   #retired: GPUBuffer[] = [];
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
@@ -88,6 +98,11 @@ export class Recorder {
     }
     const pipeline = this.#pipelines.get(kernel, run);
     const group = this.#bindGroup(kernel, { pipeline, run });
+    if (this.#recording !== undefined) {
+      this.#recording.dispatch(kernel, run, { pipeline, group });
+      return;
+    }
+    run.buffers.forEach((tensor) => this.#touched.add(tensor.buffer));
     const offset = this.#writeParams(kernel, run.params);
     const pass = this.#openPass();
     pass.setPipeline(pipeline.pipeline);
@@ -104,11 +119,11 @@ export class Recorder {
    * @param to Target buffer and offset in bytes.
    * @param byteLength Bytes to copy, a multiple of 4.
    */
-  copy(
-    from: { buffer: GPUBuffer; offset: number },
-    to: { buffer: GPUBuffer; offset: number },
-    byteLength: number,
-  ): void {
+  copy(from: Place, to: Place, byteLength: number): void {
+    if (this.#recording !== undefined) {
+      this.#recording.copy(from, to, byteLength);
+      return;
+    }
     this.#closePass();
     this.#touched.add(from.buffer).add(to.buffer);
     this.#openEncoder()
@@ -122,6 +137,7 @@ export class Recorder {
    * @param record Records the work.
    */
   timed(timestamps: GPUComputePassTimestampWrites, record: () => void): void {
+    this.#requireLive("time");
     this.#closePass();
     this.#pass = this.#openEncoder().beginComputePass({ timestampWrites: timestamps });
     record();
@@ -134,6 +150,7 @@ export class Recorder {
    * @param record Gets the open encoder.
    */
   encode(record: (encoder: GPUCommandEncoder) => void): void {
+    this.#requireLive("encode");
     this.#closePass();
     record(this.#openEncoder());
   }
@@ -143,12 +160,38 @@ export class Recorder {
     return this.#touched.has(buffer);
   }
 
+  /**
+   * Collects dispatches and copies instead of encoding them.
+   *
+   * @param record Records the work; it must not flush or read.
+   * @returns The recording.
+   */
+  capture(record: () => void): Recording {
+    this.#requireLive("capture");
+    const recording = new Recording();
+    this.#recording = recording;
+    try {
+      record();
+    } finally {
+      this.#recording = undefined;
+    }
+    return recording;
+  }
+
+  /** Counts a submit that somebody else made. */
+  submitted(dispatches: number): void {
+    this.#submits++;
+    this.#dispatches += dispatches;
+  }
+
   /** Submits what is recorded; does nothing when that is nothing. */
   flush(): void {
+    this.#requireLive("submit");
     this.#closePass();
     if (this.#encoder !== undefined) {
       if (this.#slot > 0) {
-        this.#device.queue.writeBuffer(this.#arena, 0, this.#words, 0, this.#slot * SLOT_WORDS);
+        const { words } = this.#params;
+        this.#device.queue.writeBuffer(this.#arena, 0, words, 0, this.#slot * SLOT_WORDS);
       }
       this.#device.queue.submit([this.#encoder.finish()]);
       this.#encoder = undefined;
@@ -212,26 +255,15 @@ export class Recorder {
     this.#pass = undefined;
   }
 
+  #requireLive(verb: string): void {
+    if (this.#recording === undefined) return;
+    throw new TypeError(`Cannot ${verb} while work is captured: a capture only records`);
+  }
+
   /** Writes the scalars into the next slot and returns its offset; a full arena is submitted. */
-  #writeParams(kernel: Kernel, params: Readonly<Record<string, number>>): number {
+  #writeParams(kernel: Kernel, params: Dispatch["params"]): number {
     if (this.#slot === ARENA_SLOTS) this.flush();
-    let word = this.#slot * SLOT_WORDS;
-    for (const name in kernel.params) {
-      const value = params[name];
-      if (value === undefined) {
-        throw new TypeError(`Cannot run ${kernel.name}: the parameter "${name}" is missing`);
-      }
-      switch (kernel.params[name]) {
-        case "f32":
-          this.#floats[word++] = value;
-          break;
-        case "i32":
-          this.#integers[word++] = value;
-          break;
-        default:
-          this.#words[word++] = value;
-      }
-    }
+    this.#params.write(this.#slot * SLOT_WORDS, kernel, params);
     return this.#slot++ * UNIFORM_WINDOW_BYTES;
   }
 
@@ -248,18 +280,21 @@ export class Recorder {
     for (const tensor of buffers) {
       const id = this.#idOf(tensor.buffer);
       ids.push(id);
-      key += `|${id}:${tensor.byteLength}`;
-      this.#touched.add(tensor.buffer);
+      key += `|${id}:${tensor.offset}:${tensor.byteLength}`;
     }
     const known = this.#bindGroups.get(key);
     if (known !== undefined) return known;
-    requireDistinct(kernel, ids);
+    requireDistinct(kernel, buffers);
     const made = this.#device.createBindGroup({
       label: kernel.name,
       layout: use.pipeline.layout,
       entries: buffers.map((tensor, binding) => ({
         binding,
-        resource: { buffer: tensor.buffer, size: Math.max(16, tensor.byteLength) },
+        resource: {
+          buffer: tensor.buffer,
+          offset: tensor.offset,
+          size: Math.max(16, tensor.byteLength),
+        },
       })),
     });
     this.#bindGroupsMade++;
@@ -278,17 +313,30 @@ export class Recorder {
   }
 }
 
-/** WebGPU refuses a buffer that one dispatch both reads and writes through two bindings. */
-function requireDistinct(kernel: Kernel, ids: readonly number[]): void {
-  ids.forEach((id, binding) => {
-    const first = ids.indexOf(id);
-    const clash = first < binding &&
-      (kernel.bindings[first] === "read_write" || kernel.bindings[binding] === "read_write");
-    if (clash) {
-      throw new TypeError(
-        `Cannot run ${kernel.name}: bindings ${first} and ${binding} are one buffer and one of ` +
-          `them is written`,
-      );
+/**
+ * WebGPU refuses a buffer that one dispatch both reads and writes through two bindings, and two
+ * written ranges that overlap.
+ */
+function requireDistinct(kernel: Kernel, buffers: readonly Tensor[]): void {
+  buffers.forEach((tensor, binding) => {
+    for (let other = 0; other < binding; other++) {
+      if (clash(kernel, [other, binding], [buffers[other]!, tensor])) {
+        throw new TypeError(
+          `Cannot run ${kernel.name}: bindings ${other} and ${binding} are one buffer and one of ` +
+            `them is written`,
+        );
+      }
     }
   });
+}
+
+function clash(
+  kernel: Kernel,
+  [i, j]: readonly [number, number],
+  [a, b]: readonly [Tensor, Tensor],
+): boolean {
+  const access = [kernel.bindings[i], kernel.bindings[j]];
+  if (a.buffer !== b.buffer || !access.includes("read_write")) return false;
+  const disjoint = a.offset + a.byteLength <= b.offset || b.offset + b.byteLength <= a.offset;
+  return !(disjoint && access[0] === access[1]);
 }

@@ -63,6 +63,12 @@ export function dtypeOf(data: TypedArray): DType {
   return data instanceof Uint32Array ? "u32" : "i32";
 }
 
+/**
+ * Slices begin at multiples of this many elements: 256 bytes, the alignment of storage bindings
+ * that every WebGPU device takes.
+ */
+export const SLICE_ELEMENTS = 64;
+
 /** Where a tensor's elements lie; `release` gives the memory back. */
 export type TensorStorage =
   | { readonly kind: "webgpu"; readonly buffer: GPUBuffer; readonly release: () => void }
@@ -93,15 +99,21 @@ export class Tensor implements Disposable {
   readonly size: number;
   /** What it holds, for error messages and GPU debuggers. */
   readonly label: string;
+  /** Bytes between the begin of the buffer and the first element; 0 unless it is a slice. */
+  readonly offset: number;
   #storage: TensorStorage | undefined;
 
   /**
    * Makes a tensor over storage; contexts do this.
    *
    * @param storage Where the elements lie; the tensor owns it.
-   * @param layout Shape, element type and label.
+   * @param layout Shape, element type, label, and where in the buffer the elements begin.
    */
-  constructor(storage: TensorStorage, layout: { shape: Shape; dtype: DType; label: string }) {
+  constructor(
+    storage: TensorStorage,
+    layout: { shape: Shape; dtype: DType; label: string; offset?: number },
+  ) {
+    this.offset = layout.offset ?? 0;
     this.shape = layout.shape;
     this.dtype = layout.dtype;
     this.label = layout.label;
@@ -120,7 +132,7 @@ export class Tensor implements Disposable {
   }
 
   /**
-   * The GPU buffer; it may be longer than the tensor.
+   * The GPU buffer; it may be longer than the tensor, which begins at {@linkcode Tensor.offset}.
    *
    * @throws {ReferenceError} After dispose.
    * @throws {TypeError} When the tensor lives on the host.
@@ -161,11 +173,36 @@ export class Tensor implements Disposable {
         }]: the number of elements differs`,
       );
     }
-    const storage = this.#use();
-    const view: TensorStorage = storage.kind === "webgpu"
-      ? { kind: "webgpu", buffer: storage.buffer, release: () => {} }
-      : storage;
-    return new Tensor(view, { shape, dtype: this.dtype, label: this.label });
+    const { dtype, label, offset } = this;
+    return new Tensor(borrowed(this.#use()), { shape, dtype, label, offset });
+  }
+
+  /**
+   * Elements from `begin` on under another shape, without a copy, such as one parameter in the
+   * arena of all. The view owns nothing: disposing it frees nothing, and it must not outlive this
+   * tensor. On the GPU `begin` must be a multiple of {@linkcode SLICE_ELEMENTS}, on the host it
+   * should be, so that what runs there runs here.
+   *
+   * @param begin Index of the first element.
+   * @param shape The view's shape.
+   * @param options A label; the tensor's own by default.
+   * @returns The view.
+   * @throws {RangeError} When the view reaches beyond the tensor, or begins between two multiples.
+   */
+  slice(begin: number, shape: Shape, options: { readonly label?: string } = {}): Tensor {
+    const end = begin + sizeOf(shape);
+    if (!(begin >= 0 && end <= this.size && begin % SLICE_ELEMENTS === 0)) {
+      throw new RangeError(
+        `Cannot slice "${this.label}" from ${begin} to ${end}: it has ${this.size} elements and a ` +
+          `slice begins at a multiple of ${SLICE_ELEMENTS}`,
+      );
+    }
+    const storage = borrowed(this.#use());
+    const layout = { shape, dtype: this.dtype, label: options.label ?? this.label };
+    if (storage.kind === "reference") {
+      return new Tensor({ kind: "reference", data: storage.data.subarray(begin, end) }, layout);
+    }
+    return new Tensor(storage, { ...layout, offset: this.offset + begin * BYTES_PER_ELEMENT });
   }
 
   /** Gives the memory back; a second call does nothing. */
@@ -186,4 +223,10 @@ export class Tensor implements Disposable {
     }
     return this.#storage;
   }
+}
+
+/** The same memory for a view, which must not give it back. */
+function borrowed(storage: TensorStorage): TensorStorage {
+  if (storage.kind === "reference") return storage;
+  return { kind: "webgpu", buffer: storage.buffer, release: () => {} };
 }
