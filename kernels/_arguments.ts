@@ -5,7 +5,14 @@
  * @module
  */
 
-import { type DType, DTypeError, ShapeError, type Tensor } from "../runtime/mod.ts";
+import {
+  type Context,
+  type DType,
+  DTypeError,
+  type Shape,
+  ShapeError,
+  type Tensor,
+} from "../runtime/mod.ts";
 
 /** Which operation and argument a check speaks of. */
 export interface Argument {
@@ -74,6 +81,33 @@ export function requireVector(
 ): void {
   requireDType(tensor, "f32", argument);
   requireShape(tensor, [argument.length], argument);
+}
+
+/** What {@linkcode outputTensor} makes or checks. */
+export interface Output {
+  /** The operation's name. */
+  readonly kernel: string;
+  /** The tensor to write into, where the caller gives one. */
+  readonly out?: Tensor | undefined;
+  /** The argument's name, `out` by default. */
+  readonly name?: string;
+  /** The element type, f32 by default. */
+  readonly dtype?: DType;
+}
+
+/**
+ * The tensor that an operation writes: the caller's `out`, or a new one.
+ *
+ * @returns A tensor of that shape.
+ * @throws {DTypeError} When `out` has another element type.
+ * @throws {ShapeError} When `out` has another shape.
+ */
+export function outputTensor(ctx: Context, shape: Shape, output: Output): Tensor {
+  const { kernel, out, name = "out", dtype = "f32" } = output;
+  if (out === undefined) return ctx.empty(shape, dtype, { label: kernel });
+  requireDType(out, dtype, { kernel, name });
+  requireShape(out, shape, { kernel, name });
+  return out;
 }
 
 /** The elements of a host tensor that holds f32. */

@@ -12,7 +12,9 @@
  * @module
  */
 
+export * from "./activation/mod.ts";
 export * from "./channel_norms/mod.ts";
+export * from "./column_reduce/mod.ts";
 export * from "./combine_rows/mod.ts";
 export * from "./generalized_entropy/mod.ts";
 export * from "./head_energy/mod.ts";

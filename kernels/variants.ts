@@ -5,6 +5,8 @@
  */
 
 import type { Gpu } from "../runtime/mod.ts";
+import { COLUMN_VARIANTS } from "./_columns.ts";
+import { POINTWISE_VARIANTS } from "./_pointwise.ts";
 import { PRODUCT_VARIANTS } from "./_products.ts";
 
 const ROW_VARIANTS = ["naive", "serial", "tree"] as const;
@@ -34,6 +36,13 @@ const ROW_OPERATIONS = [
   "generalizedEntropy",
 ] as const;
 
+const COLUMN_OPERATIONS = ["columnSum", "columnMean"] as const;
+
+const POINTWISE = [
+  "activation",
+  "activationGradient",
+] as const;
+
 /**
  * The variants of every operation that has several, by the names that `Gpu.open({ variants })`
  * takes; `naive` is the baseline that the others are measured against.
@@ -49,6 +58,8 @@ const ROW_OPERATIONS = [
 export const KERNEL_VARIANTS: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(PRODUCTS.map((operation) => [operation, PRODUCT_VARIANTS])),
   ...Object.fromEntries(ROW_OPERATIONS.map((operation) => [operation, ROW_VARIANTS])),
+  ...Object.fromEntries(POINTWISE.map((operation) => [operation, POINTWISE_VARIANTS])),
+  ...Object.fromEntries(COLUMN_OPERATIONS.map((operation) => [operation, COLUMN_VARIANTS])),
   classSums: ["naive", "columns", "classes"],
   preprocess: ["naive", "passes"],
 };
@@ -76,6 +87,8 @@ export function describeVariants(gpu: Gpu): Record<string, string> {
   for (const operation of ROW_OPERATIONS) {
     automatic[operation] = isSoftware ? "serial, tree for few or very long rows" : "tree";
   }
+  for (const operation of COLUMN_OPERATIONS) automatic[operation] = isSoftware ? "serial" : "tree";
+  for (const operation of POINTWISE) automatic[operation] = "vector";
   automatic["classSums"] = isSoftware ? "columns" : "classes";
   automatic["preprocess"] = "passes";
   const forced = Object.entries(gpu.variants).map((
