@@ -14,6 +14,7 @@ import {
   type Tensor,
 } from "../../runtime/mod.ts";
 import { hostFloats, requireDType, requireShape, requireVector } from "../_arguments.ts";
+import { addRows } from "../_columns.ts";
 import type { ProductVariant } from "../_products.ts";
 import { requireRows, type RowShape } from "../_rows.ts";
 import { unrolled } from "../_unroll.ts";
@@ -27,7 +28,6 @@ import {
   planSum,
 } from "./_plan.ts";
 import { classSumsOfRows, momentsOfRows } from "./reference.ts";
-import addSlicesSource from "./add_slices.wgsl" with { type: "text" };
 import classesSource from "./class_sums_classes.wgsl" with { type: "text" };
 import columnsSource from "./class_sums_columns.wgsl" with { type: "text" };
 import classSumsNaiveSource from "./class_sums_naive.wgsl" with { type: "text" };
@@ -73,13 +73,6 @@ const SUM: Kernel = {
   wgsl: sumSource,
   bindings: ["read", "read", "read_write"],
   params: SLICED,
-};
-
-const ADD_SLICES: Kernel = {
-  name: "add_slices",
-  wgsl: addSlicesSource,
-  bindings: ["read", "read_write"],
-  params: { slices: "u32", size: "u32" },
 };
 
 const CLASS_SUMS: Readonly<Record<ClassSumsVariant, Kernel>> = {
@@ -370,20 +363,8 @@ function inSlices(
   }
   using parts = ctx.empty([result.slices, ...result.shape], "f32", { label: "slices" });
   record(parts);
-  addSlices(ctx, { parts, output }, result.slices);
+  addRows(ctx, { parts, out: output }, { rows: result.slices, columns: output.size });
   return output;
-}
-
-function addSlices(
-  ctx: GpuContext,
-  { parts, output }: { parts: Tensor; output: Tensor },
-  slices: number,
-): void {
-  ctx.dispatch(ADD_SLICES, {
-    buffers: [parts, output],
-    params: { slices, size: output.size },
-    workgroups: gridFor(output.size, 64),
-  });
 }
 
 function sumOnGpu(ctx: GpuContext, { x, shift }: MomentsInputs, shape: RowShape): Tensor {
@@ -452,8 +433,8 @@ function classSumsOnGpu(
   using sumParts = ctx.empty([slices, classes, columns], "f32", { label: "slices" });
   using countParts = ctx.empty([slices, classes], "f32", { label: "slices" });
   recordClassSums(ctx, { ...inputs, sums: sumParts, counts: countParts }, { shape, plan });
-  addSlices(ctx, { parts: sumParts, output: sums }, slices);
-  addSlices(ctx, { parts: countParts, output: counts }, slices);
+  addRows(ctx, { parts: sumParts, out: sums }, { rows: slices, columns: sums.size });
+  addRows(ctx, { parts: countParts, out: counts }, { rows: slices, columns: classes });
   return { sums, counts };
 }
 
