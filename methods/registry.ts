@@ -8,6 +8,8 @@ import { UserError } from "../runtime/mod.ts";
 import { suggestion } from "./_suggestion.ts";
 import { parseAssignments } from "./parameters.ts";
 import type { ScoreMethod } from "./score.ts";
+import { diceReact } from "./scores/dice_react.ts";
+import { dice } from "./scores/dice.ts";
 import { energy } from "./scores/energy.ts";
 import { featureNorm } from "./scores/feature_norm.ts";
 import { gen } from "./scores/gen.ts";
@@ -16,6 +18,8 @@ import { mahalanobis } from "./scores/mahalanobis.ts";
 import { maxLogit } from "./scores/max_logit.ts";
 import { msp } from "./scores/msp.ts";
 import { react } from "./scores/react.ts";
+import { rmds } from "./scores/rmds.ts";
+import { ssd } from "./scores/ssd.ts";
 import { vim } from "./scores/vim.ts";
 
 /** Every score, in the order of tables. */
@@ -24,9 +28,13 @@ export const SCORES: readonly ScoreMethod[] = [
   maxLogit,
   energy,
   react,
+  dice,
+  diceReact,
   gen,
   knn,
   mahalanobis,
+  rmds,
+  ssd,
   vim,
   featureNorm,
 ];

@@ -11,6 +11,8 @@
  * @module
  */
 
+export * from "./dice.ts";
+export * from "./dice_react.ts";
 export * from "./energy.ts";
 export * from "./feature_norm.ts";
 export * from "./gen.ts";
@@ -19,4 +21,6 @@ export * from "./mahalanobis.ts";
 export * from "./max_logit.ts";
 export * from "./msp.ts";
 export * from "./react.ts";
+export * from "./rmds.ts";
+export * from "./ssd.ts";
 export * from "./vim.ts";

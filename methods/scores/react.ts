@@ -4,10 +4,10 @@
  * @module
  */
 
-import { headEnergy, percentile } from "../../kernels/mod.ts";
-import type { Tensor } from "../../runtime/mod.ts";
-import { floats, readHead, streamRows } from "../_fit.ts";
-import { defineScore, type LearnInput } from "../define.ts";
+import { headEnergy } from "../../kernels/mod.ts";
+import { readHead } from "../_fit.ts";
+import { activationPercentile } from "../_percentile.ts";
+import { defineScore } from "../define.ts";
 import type { ScoreMethod } from "../score.ts";
 import { placeArray, stateArray, wholeArray } from "../_state.ts";
 import { headProduct, logSumExp } from "./_graph.ts";
@@ -56,11 +56,8 @@ export const react: ScoreMethod = defineScore({
   arrays: { weight: 2, bias: 1, clip: 1 },
   async learn(input) {
     const head = await readHead(input, "react");
-    const clip = await percentile(
-      input.context,
-      () => activations(input),
-      input.parameters["percentile"]!,
-    );
+    const set = input.validation ?? input.train;
+    const clip = await activationPercentile(input, input.parameters["percentile"]!, set);
     return {
       arrays: {
         weight: stateArray(head.weight, [head.K, head.C]),
@@ -82,13 +79,3 @@ export const react: ScoreMethod = defineScore({
     return logSumExp(builder, headProduct(builder, clipped, state));
   },
 });
-
-/** The rows to take the percentile of; each chunk is released when the next one is asked for. */
-async function* activations(input: LearnInput): AsyncGenerator<Tensor> {
-  const set = input.validation ?? input.train;
-  for await (const batch of streamRows(set, ["features"], { input, stage: "percentile" })) {
-    using scope = input.context.scope();
-    const data = floats(batch, "features");
-    yield scope.upload(data, [data.length]);
-  }
-}

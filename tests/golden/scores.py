@@ -1,4 +1,4 @@
-"""Makes scores.json: nine scores of a tiny problem in float64 NumPy.
+"""Makes scores.json: the scores of a tiny problem in float64 NumPy.
 
 python3 scores.py > scores.json
 
@@ -47,6 +47,20 @@ def react(percentile):
     return lse(np.minimum(test, clip) @ weight.T + bias)
 
 
+def sparse_head(sparsity):
+    contributions = weight * features.mean(axis=0)
+    return np.where(contributions > np.percentile(contributions, sparsity), weight, 0)
+
+
+def dice(sparsity):
+    return lse(test @ sparse_head(sparsity).T + bias)
+
+
+def dice_react(sparsity, percentile):
+    clip = np.percentile(features, percentile)
+    return lse(np.minimum(test, clip) @ sparse_head(sparsity).T + bias)
+
+
 def gen(gamma, top):
     p = -np.sort(-softmax(logits), axis=1)[:, :top]
     return -((p**gamma) * ((1 - p) ** gamma)).sum(axis=1)
@@ -62,17 +76,38 @@ def knn(k):
     return -np.sort(distances, axis=1)[:, k - 1]
 
 
-def mahalanobis():
-    means = np.stack([features[labels == c].mean(axis=0) for c in range(CLASSES)])
-    centred = features - means[labels]
-    covariance = centred.T @ centred / TRAIN
+def pseudo_inverse(covariance):
     values, vectors = np.linalg.eigh(covariance)
     keep = np.abs(values) > CHANNELS * np.finfo(np.float32).eps * np.abs(values).max()
-    precision = (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
-    distances = [
+    return (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
+
+
+def class_distances():
+    means = np.stack([features[labels == c].mean(axis=0) for c in range(CLASSES)])
+    centred = features - means[labels]
+    precision = pseudo_inverse(centred.T @ centred / TRAIN)
+    return [
         np.einsum("nc,cd,nd->n", test - mean, precision, test - mean) for mean in means
     ]
-    return -np.min(distances, axis=0)
+
+
+def mahalanobis():
+    return -np.min(class_distances(), axis=0)
+
+
+def rmds():
+    gap = test - features.mean(axis=0)
+    precision = pseudo_inverse(np.cov(features, rowvar=False, bias=True))
+    return mahalanobis() + np.einsum("nc,cd,nd->n", gap, precision, gap)
+
+
+def ssd():
+    known, queries = unit(features), unit(test)
+    mean, deviation = known.mean(axis=0), known.std(axis=0) + 1e-10
+    known, queries = (known - mean) / deviation, (queries - mean) / deviation
+    precision = pseudo_inverse(np.cov(known, rowvar=False, bias=True))
+    gap = queries - known.mean(axis=0)
+    return -np.einsum("nc,cd,nd->n", gap, precision, gap)
 
 
 def vim(dim):
@@ -115,6 +150,10 @@ print(
                     ("energy", {"temperature": 2}, 2 * lse(logits / 2)),
                     ("react", {}, react(90)),
                     ("react", {"percentile": 75}, react(75)),
+                    ("dice", {}, dice(90)),
+                    ("dice", {"sparsity": 40}, dice(40)),
+                    ("dice_react", {}, dice_react(90, 90)),
+                    ("dice_react", {"sparsity": 30, "percentile": 70}, dice_react(30, 70)),
                     ("gen", {}, gen(0.1, 100)),
                     ("gen", {"gamma": 0.5, "top": 3}, gen(0.5, 3)),
                     ("gen", {"gamma": 2, "top": 1}, gen(2, 1)),
@@ -122,6 +161,8 @@ print(
                     ("knn", {"k": 1}, knn(1)),
                     ("knn", {"k": 7}, knn(7)),
                     ("mahalanobis", {}, mahalanobis()),
+                    ("rmds", {}, rmds()),
+                    ("ssd", {}, ssd()),
                     ("vim", {}, vim(CHANNELS // 2)),
                     ("vim", {"dim": 11}, vim(11)),
                     ("feature_norm", {}, feature_norm()),

@@ -8,9 +8,10 @@ import {
 } from "../../methods/mod.ts";
 import { UserError } from "../../runtime/mod.ts";
 
-const ALL = "msp, max_logit, energy, react, gen, knn, mahalanobis, vim, feature_norm";
+const ALL = "msp, max_logit, energy, react, dice, dice_react, gen, knn, mahalanobis, rmds, ssd, " +
+  "vim, feature_norm";
 
-Deno.test("SCORES lists nine scores with names of their own", () => {
+Deno.test("SCORES lists every score under a name of its own", () => {
   assertEquals(SCORES.map((method) => method.name).join(", "), ALL);
 });
 

@@ -3,6 +3,8 @@ import { type FeatureSet, memoryFeatures } from "../../data/mod.ts";
 import { Rng } from "../../kernels/random/mod.ts";
 import {
   chooseExecutor,
+  dice,
+  diceReact,
   energy,
   featureNorm,
   findScore,
@@ -12,8 +14,10 @@ import {
   maxLogit,
   msp,
   react,
+  rmds,
   scoreFeatures,
   SCORES,
+  ssd,
   vim,
 } from "../../methods/mod.ts";
 import { Host, UserError } from "../../runtime/mod.ts";
@@ -284,6 +288,70 @@ Deno.test("mahalanobis takes a single class and a constant channel", async () =>
   assertClose(await scoreOn("reference", fitted, test), [-9], TOLERANCE.score);
 });
 
+Deno.test("rmds measures near the classes against all of them as one", async () => {
+  // Within classes: variance 1; between them: 4; so 5 over all.
+  const train = memoryFeatures({
+    features: floats([-3, -1, 1, 3, 99], [5, 1]),
+    labels: labelsOf([0, 0, 1, 1, -1]),
+  });
+  const test = memoryFeatures({ features: floats([2, 5, -7], [3, 1]) });
+  const scores = await scoreOn("reference", await fitOnHost(rmds, train), test);
+  assertClose(scores, [4 / 5, -9 + 25 / 5, -25 + 49 / 5], TOLERANCE.score);
+});
+
+Deno.test("rmds is mahalanobis less the distance to all rows, for few classes and for many", async () => {
+  // More classes than channels and fewer: the axes between classes come from either Gram matrix.
+  for (const size of [{ channels: 5, classes: 9 }, { channels: 9, classes: 3 }]) {
+    const { train, test } = makeProblem(SEED, { rows: 200, ...size });
+    const asOne = memoryFeatures({
+      features: await train.read("features"),
+      labels: labelsOf(new Int32Array(200)),
+    });
+    const of = async (method: typeof rmds, set: FeatureSet) =>
+      await scoreOn("reference", await fitOnHost(method, set), test);
+    const [near, all] = [await of(mahalanobis, train), await of(mahalanobis, asOne)];
+    const expected = near.map((value, i) => value - all[i]!);
+    assertClose(await of(rmds, train), expected, TOLERANCE.affine, JSON.stringify(size));
+  }
+});
+
+Deno.test("ssd does not change when features are scaled, and leaves out still channels", async () => {
+  const features = [3, 4, 0, 4, 3, 0, 5, 1, 0, 1, 6, 0];
+  const train = (factor: number) =>
+    memoryFeatures({ features: floats(features.map((value) => factor * value), [4, 3]) });
+  const test = memoryFeatures({ features: floats([1, 2, 0, 2, 1, 0], [2, 3]) });
+  const expected = await scoreOn("reference", await fitOnHost(ssd, train(1)), test);
+  const scores = await scoreOn("reference", await fitOnHost(ssd, train(1000)), test);
+  assertClose(scores, expected, TOLERANCE.score);
+});
+
+Deno.test("dice keeps weights whose signed contribution exceeds the percentile", async () => {
+  const train = memoryFeatures({
+    features: floats([1, 1, 3, 1], [2, 2]),
+    "head.weight": floats([-9, 1, 2, 3], [2, 2]),
+  });
+  const test = memoryFeatures({ features: floats([1, 1], [1, 2]) });
+  // Contributions -18, 1, 4, 3; their median is 2.
+  const [score] = await scoreOn("reference", await fitOnHost(dice, train, { sparsity: 50 }), test);
+  assertClose([score!], [Math.log(1 + Math.exp(5))], TOLERANCE.score);
+  // A contribution that is the bound itself stays away: it must exceed it.
+  const [most] = await scoreOn("reference", await fitOnHost(dice, train, { sparsity: 100 }), test);
+  assertClose([most!], [Math.log(2)], TOLERANCE.score);
+});
+
+Deno.test("dice_react takes its mask from unclipped training features, its clip from others", async () => {
+  const train = memoryFeatures({
+    features: floats([1, 9, 1, 9], [2, 2]),
+    "head.weight": floats([3, 1], [1, 2]),
+  });
+  const validation = memoryFeatures({ features: floats([2, 2], [1, 2]) });
+  const input = { train, validation, context: new Host(), parameters: { sparsity: 50 } };
+  const fitted = await diceReact.fit(input);
+  // Clipped at 2 the first weight would contribute most: 3 x 1 against 1 x 2.
+  const test = memoryFeatures({ features: floats([5, 7], [1, 2]) });
+  assertClose(await scoreOn("reference", fitted, test), [2], TOLERANCE.score);
+});
+
 Deno.test("vim subtracts the norm outside the principal subspace, scaled to the logits", async () => {
   const train = memoryFeatures({
     features: floats([4, 1, 4, -1], [2, 2]),
@@ -314,6 +382,8 @@ Deno.test("scores that need features move when parameters move", async () => {
   const { train, test } = makeProblem(SEED, { rows: 90, channels: 16, classes: 4 });
   const moves: [string, Record<string, number>, Record<string, number>][] = [
     ["react", { percentile: 90 }, { percentile: 70 }],
+    ["dice", { sparsity: 90 }, { sparsity: 50 }],
+    ["dice_react", { sparsity: 90 }, { sparsity: 50 }],
     ["knn", { k: 1 }, { k: 9 }],
     ["vim", { dim: 4 }, { dim: 12 }],
     ["gen", { gamma: 0.1 }, { gamma: 1 }],
@@ -363,6 +433,24 @@ const REFUSED: readonly {
     method: "mahalanobis",
     arrays: { features: floats([1, 2], [2, 1]), labels: labelsOf([-1, -1]) },
     says: 'no row of "bad" has a label',
+  },
+  {
+    what: "rows of one class",
+    method: "rmds",
+    arrays: { features: floats([1, 2], [2, 1]), labels: labelsOf([0, 0]) },
+    says: 'the rows of "bad" are of one class, and two or more were expected',
+  },
+  {
+    what: "classes in one place",
+    method: "rmds",
+    arrays: { features: floats([1, 2, 1, 2], [4, 1]), labels: labelsOf([0, 0, 1, 1]) },
+    says: 'the classes of "bad" have the same mean',
+  },
+  {
+    what: "features that point the same way",
+    method: "ssd",
+    arrays: { features: floats([1, 2, 2, 4], [2, 2]) },
+    says: 'the features of "bad" do not vary once they are normalised',
   },
   {
     what: "features that do not vary",
