@@ -13,6 +13,7 @@
  */
 
 export * from "./activation/mod.ts";
+export * from "./add/mod.ts";
 export * from "./channel_norms/mod.ts";
 export * from "./column_reduce/mod.ts";
 export * from "./combine_rows/mod.ts";
@@ -23,6 +24,7 @@ export * from "./l2_normalize/mod.ts";
 export * from "./layer_norm/mod.ts";
 export * from "./matmul/mod.ts";
 export * from "./moments/mod.ts";
+export * from "./mul/mod.ts";
 export * from "./percentile/mod.ts";
 export * from "./preprocess/mod.ts";
 export * from "./prototype_distance/mod.ts";
@@ -30,4 +32,5 @@ export * from "./quadratic_form/mod.ts";
 export * from "./random/mod.ts";
 export * from "./row_reduce/mod.ts";
 export * from "./softmax/mod.ts";
+export * from "./store_value/mod.ts";
 export * from "./variants.ts";

@@ -41,6 +41,11 @@ const COLUMN_OPERATIONS = ["columnSum", "columnMean"] as const;
 const POINTWISE = [
   "activation",
   "activationGradient",
+  "add",
+  "addInto",
+  "scale",
+  "mul",
+  "mulGradient",
 ] as const;
 
 /**
