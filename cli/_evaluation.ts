@@ -7,7 +7,12 @@
 
 import type { FeatureSet } from "../data/mod.ts";
 import { type Convention, evaluate, type Evaluation } from "../eval/mod.ts";
-import type { Executor, Fitted, ScoreMethod } from "../methods/mod.ts";
+import {
+  describeParameters,
+  type Executor,
+  type Fitted,
+  type ScoreMethod,
+} from "../methods/mod.ts";
 import { isGpu } from "../runtime/mod.ts";
 import { fitScores } from "./_fit.ts";
 import { scoreSet, type ScoringRun } from "./_scoring.ts";
@@ -109,7 +114,10 @@ async function describeRun(
     adapter: adapterOf(run.executor),
     seed: run.seed,
     parameters: Object.fromEntries(
-      run.fitted.map(({ method, parameters }) => [method.name, parameters]),
+      run.fitted.map(({ method, parameters }) => [
+        method.name,
+        describeParameters(method, parameters),
+      ]),
     ),
     ...(Object.keys(run.skipped).length === 0 ? {} : { skipped: run.skipped }),
     train: await recordOf(sets.train),

@@ -15,7 +15,7 @@ import {
   type ReportImages,
 } from "../eval/mod.ts";
 import { type PreprocessSpec, resizeReference } from "../kernels/mod.ts";
-import type { Fitted } from "../methods/mod.ts";
+import { describeParameters, type Fitted } from "../methods/mod.ts";
 import type { EvaluationSets, ScoresBySet } from "./_evaluation.ts";
 
 const CONFUSING = 12;
@@ -78,7 +78,7 @@ export async function writeReport(path: string, source: ReportSource): Promise<v
       name: method.name,
       title: method.title,
       source: method.source,
-      parameters,
+      parameters: describeParameters(method, parameters),
     })),
   }, { confusing: CONFUSING, ...(source.title === undefined ? {} : { title: source.title }) });
   await writeFileAtomic(path, html);

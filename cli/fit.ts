@@ -6,6 +6,7 @@
 
 import { requireCompatible } from "../data/mod.ts";
 import {
+  describeParameters,
   type Detector,
   findScore,
   fitDetector,
@@ -80,7 +81,8 @@ async function runFit({ args, terminal, signal }: CommandContext): Promise<void>
     detector = await calibrateOn(id, detector, { acceptance, executor, terminal, signal });
   }
   await saveDetector(detector, out);
-  const values = Object.entries(detector.fitted.parameters).map(([name, v]) => `${name} ${v}`);
+  const values = Object.entries(describeParameters(method, detector.fitted.parameters))
+    .map(([name, value]) => `${name} ${value}`);
   terminal.note(
     `Wrote ${out}: ${method.title}${values.length === 0 ? "" : ` with ${values.join(", ")}`}, ` +
       `fitted to ${train.count} images`,

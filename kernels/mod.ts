@@ -17,6 +17,7 @@ export * from "./add/mod.ts";
 export * from "./channel_norms/mod.ts";
 export * from "./column_reduce/mod.ts";
 export * from "./combine_rows/mod.ts";
+export * from "./conv2d/mod.ts";
 export * from "./generalized_entropy/mod.ts";
 export * from "./head_energy/mod.ts";
 export * from "./k_nearest/mod.ts";

@@ -34,6 +34,7 @@ const ROW_OPERATIONS = [
   "l2Normalize",
   "channelNorms",
   "generalizedEntropy",
+  "keepTop",
 ] as const;
 
 const COLUMN_OPERATIONS = ["columnSum", "columnMean"] as const;

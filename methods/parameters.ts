@@ -58,7 +58,8 @@ function requireParameter(method: Tunable, name: string): ParameterSpec {
 function requireInRange(name: string, value: number, spec: ParameterSpec): void {
   const { minimum = -Infinity, maximum = Infinity, exclusive = false, integer = false } = spec;
   const inside = Number.isFinite(value) && value <= maximum &&
-    (exclusive ? value > minimum : value >= minimum) && (!integer || Number.isInteger(value));
+    (exclusive ? value > minimum : value >= minimum) && (!integer || Number.isInteger(value)) &&
+    (spec.choices === undefined || spec.choices[value] !== undefined);
   if (inside) return;
   throw new UserError(`Cannot set "${name}" to ${value}: it must be ${describeRange(spec)}`);
 }
@@ -78,6 +79,7 @@ function requireInRange(name: string, value: number, spec: ParameterSpec): void 
  * ```
  */
 export function describeRange(spec: ParameterSpec): string {
+  if (spec.choices !== undefined) return `one of ${spec.choices.join(", ")}`;
   const kind = spec.integer ? "a whole number" : "a number";
   const { minimum, maximum } = spec;
   if (minimum !== undefined && maximum !== undefined) {
@@ -87,6 +89,34 @@ export function describeRange(spec: ParameterSpec): string {
     return `${kind} ${spec.exclusive ? "above" : "of at least"} ${minimum}`;
   }
   return maximum === undefined ? kind : `${kind} of at most ${maximum}`;
+}
+
+/**
+ * Parameters as people read them: choices by their names.
+ *
+ * @param method The score.
+ * @param values Values by parameter name.
+ * @returns The values, with names in place of the numbers of choices.
+ *
+ * @example A choice
+ * ```ts
+ * import { describeParameters, findScore } from "@oodgpu/oodgpu/methods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const described = describeParameters(findScore("ash"), { variant: 2, percentile: 90 });
+ * assertEquals(described, { variant: "s", percentile: 90 });
+ * ```
+ */
+export function describeParameters(
+  method: Tunable,
+  values: Readonly<Record<string, number>>,
+): Record<string, number | string> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => {
+      const choices = method.parameters.find((spec) => spec.name === name)?.choices;
+      return [name, choices?.[value] ?? value];
+    }),
+  );
 }
 
 const ASSIGNMENT_REGEXP = /^([\w-]+)\.([\w-]+)=(.*)$/;
@@ -133,7 +163,7 @@ export function parseAssignments(
       );
     }
     const spec = requireParameter(method, name);
-    const value = number.trim() === "" ? NaN : Number(number);
+    const value = valueOf(number.trim(), spec);
     if (Number.isNaN(value)) {
       throw new UserError(
         `Cannot set "${methodName}.${name}" to "${number}": it must be ${describeRange(spec)}`,
@@ -143,4 +173,11 @@ export function parseAssignments(
     (values[methodName] ??= {})[name] = value;
   }
   return values;
+}
+
+/** The number that a text stands for: that of a choice by its name too. */
+function valueOf(text: string, spec: ParameterSpec): number {
+  const choice = spec.choices?.indexOf(text.toLowerCase()) ?? -1;
+  if (choice >= 0) return choice;
+  return text === "" ? NaN : Number(text);
 }

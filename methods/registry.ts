@@ -8,6 +8,7 @@ import { UserError } from "../runtime/mod.ts";
 import { suggestion } from "./_suggestion.ts";
 import { parseAssignments } from "./parameters.ts";
 import type { ScoreMethod } from "./score.ts";
+import { ash } from "./scores/ash.ts";
 import { diceReact } from "./scores/dice_react.ts";
 import { dice } from "./scores/dice.ts";
 import { energy } from "./scores/energy.ts";
@@ -19,6 +20,7 @@ import { maxLogit } from "./scores/max_logit.ts";
 import { msp } from "./scores/msp.ts";
 import { react } from "./scores/react.ts";
 import { rmds } from "./scores/rmds.ts";
+import { scale } from "./scores/scale.ts";
 import { ssd } from "./scores/ssd.ts";
 import { vim } from "./scores/vim.ts";
 
@@ -30,6 +32,8 @@ export const SCORES: readonly ScoreMethod[] = [
   react,
   dice,
   diceReact,
+  ash,
+  scale,
   gen,
   knn,
   mahalanobis,

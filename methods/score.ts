@@ -27,6 +27,8 @@ export interface ParameterSpec {
   readonly exclusive?: boolean;
   /** Whether it must be a whole number. */
   readonly integer?: boolean;
+  /** Names of its values 0, 1, 2, ..., where these are no quantities but choices. */
+  readonly choices?: readonly string[];
   /** Values worth trying in a search. */
   readonly search: readonly number[];
 }

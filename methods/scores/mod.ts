@@ -11,6 +11,7 @@
  * @module
  */
 
+export * from "./ash.ts";
 export * from "./dice.ts";
 export * from "./dice_react.ts";
 export * from "./energy.ts";
@@ -22,5 +23,6 @@ export * from "./max_logit.ts";
 export * from "./msp.ts";
 export * from "./react.ts";
 export * from "./rmds.ts";
+export * from "./scale.ts";
 export * from "./ssd.ts";
 export * from "./vim.ts";

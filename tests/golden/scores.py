@@ -61,6 +61,33 @@ def dice_react(sparsity, percentile):
     return lse(np.minimum(test, clip) @ sparse_head(sparsity).T + bias)
 
 
+def largest(percentile):
+    k = CHANNELS - int(np.round(CHANNELS * percentile / 100))
+    kept = np.zeros(test.shape, bool)
+    np.put_along_axis(kept, np.argsort(-test, axis=1, kind="stable")[:, :k], True, axis=1)
+    return kept, k
+
+
+def ash(variant, percentile):
+    kept, k = largest(percentile)
+    pruned = np.where(kept, test, 0)
+    total = test.sum(axis=1, keepdims=True)
+    if variant == "b":
+        shaped = np.where(kept, total / k, 0)
+    elif variant == "p":
+        shaped = pruned
+    else:
+        shaped = pruned * np.exp(total / pruned.sum(axis=1, keepdims=True))
+    return lse(shaped @ weight.T + bias)
+
+
+def scale(percentile):
+    kept, _ = largest(percentile)
+    total = test.sum(axis=1, keepdims=True)
+    share = np.where(kept, test, 0).sum(axis=1, keepdims=True)
+    return lse((test * np.exp(total / share)) @ weight.T + bias)
+
+
 def gen(gamma, top):
     p = -np.sort(-softmax(logits), axis=1)[:, :top]
     return -((p**gamma) * ((1 - p) ** gamma)).sum(axis=1)
@@ -154,6 +181,15 @@ print(
                     ("dice", {"sparsity": 40}, dice(40)),
                     ("dice_react", {}, dice_react(90, 90)),
                     ("dice_react", {"sparsity": 30, "percentile": 70}, dice_react(30, 70)),
+                    ("ash", {}, ash("b", 90)),
+                    ("ash", {"percentile": 65}, ash("b", 65)),
+                    ("ash", {"percentile": 12.5}, ash("b", 12.5)),
+                    ("ash", {"percentile": 37.5}, ash("b", 37.5)),
+                    ("ash", {"variant": 1, "percentile": 80}, ash("p", 80)),
+                    ("ash", {"variant": 2}, ash("s", 90)),
+                    ("ash", {"variant": 2, "percentile": 70}, ash("s", 70)),
+                    ("scale", {}, scale(85)),
+                    ("scale", {"percentile": 65}, scale(65)),
                     ("gen", {}, gen(0.1, 100)),
                     ("gen", {"gamma": 0.5, "top": 3}, gen(0.5, 3)),
                     ("gen", {"gamma": 2, "top": 1}, gen(2, 1)),

@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
+  describeParameters,
   findScore,
   findScores,
   parseParameters,
@@ -8,8 +9,8 @@ import {
 } from "../../methods/mod.ts";
 import { UserError } from "../../runtime/mod.ts";
 
-const ALL = "msp, max_logit, energy, react, dice, dice_react, gen, knn, mahalanobis, rmds, ssd, " +
-  "vim, feature_norm";
+const ALL = "msp, max_logit, energy, react, dice, dice_react, ash, scale, gen, knn, mahalanobis, " +
+  "rmds, ssd, vim, feature_norm";
 
 Deno.test("SCORES lists every score under a name of its own", () => {
   assertEquals(SCORES.map((method) => method.name).join(", "), ALL);
@@ -38,6 +39,8 @@ Deno.test("parseParameters() gathers values, and the last one wins", () => {
     parseParameters(["knn.k=10", "gen.gamma=1e-2", "gen.top=5", "knn.k=20"]),
     { knn: { k: 20 }, gen: { gamma: 0.01, top: 5 } },
   );
+  assertEquals(parseParameters(["ash.variant=S"]), { ash: { variant: 2 } });
+  assertEquals(parseParameters(["ash.variant=1"]), { ash: { variant: 1 } });
 });
 
 for (
@@ -53,6 +56,8 @@ for (
     ["knn.k=2.5", 'Cannot set "knn.k" to 2.5'],
     ["react.percentile=101", "to 101: it must be a number from 0 to 100"],
     ["energy.temperature=0", "to 0: it must be a number above 0"],
+    ["ash.variant=x", 'Cannot set "ash.variant" to "x": it must be one of b, p, s'],
+    ["ash.variant=3", 'Cannot set "ash.variant" to 3: it must be one of b, p, s'],
     ["gen.gamma=Infinity", "to Infinity: it must be a number above 0"],
   ] as const
 ) {
@@ -60,6 +65,13 @@ for (
     assertThrows(() => parseParameters([text]), UserError, says);
   });
 }
+
+Deno.test("describeParameters() names choices and leaves numbers", () => {
+  assertEquals(describeParameters(findScore("ash"), { variant: 0, percentile: 65 }), {
+    variant: "b",
+    percentile: 65,
+  });
+});
 
 Deno.test("resolveParameters() fills in defaults and leaves out what follows from the data", () => {
   assertEquals(resolveParameters(findScore("knn")), { k: 50 });

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type FeatureSet, memoryFeatures } from "../../data/mod.ts";
 import { Rng } from "../../kernels/random/mod.ts";
 import {
+  ash,
   chooseExecutor,
   dice,
   diceReact,
@@ -15,6 +16,7 @@ import {
   msp,
   react,
   rmds,
+  scale,
   scoreFeatures,
   SCORES,
   ssd,
@@ -352,6 +354,34 @@ Deno.test("dice_react takes its mask from unclipped training features, its clip 
   assertClose(await scoreOn("reference", fitted, test), [2], TOLERANCE.score);
 });
 
+Deno.test("ash and scale take rows without a feature above zero, and warn of them", async () => {
+  const train = memoryFeatures({
+    features: floats([0, 0, 0, 0, 1, 2, 0, 3], [2, 4]),
+    "head.weight": floats([1, 2, 3, 4], [1, 4]),
+    "head.bias": floats([0.5], [1]),
+  }, { path: "some" });
+  for (const [method, parameters] of [[ash, { variant: 2 }], [ash, {}], [scale, {}]] as const) {
+    const fitted = await fitOnHost(method, train, { ...parameters, percentile: 50 });
+    assertEquals(fitted.warnings.length, 1);
+    assert(fitted.warnings[0]!.startsWith('1 of 2 rows of "some" have no feature above zero'));
+    for (const device of ["reference", "wasm"] as const) {
+      const [score] = await scoreOn(device, fitted, train);
+      assertClose([score!], [0.5], TOLERANCE.score, method.name);
+    }
+  }
+});
+
+Deno.test("ash warns of negative features where it divides by no sum of them", async () => {
+  const train = memoryFeatures({
+    features: floats([1, -2, 3, 4], [2, 2]),
+    "head.weight": floats([1, 2], [1, 2]),
+  }, { path: "some" });
+  const fitted = await fitOnHost(ash, train, { percentile: 50 });
+  assertEquals(fitted.warnings, [
+    'ASH is made for features after a ReLU, and 1 of 2 rows of "some" have negative ones',
+  ]);
+});
+
 Deno.test("vim subtracts the norm outside the principal subspace, scaled to the logits", async () => {
   const train = memoryFeatures({
     features: floats([4, 1, 4, -1], [2, 2]),
@@ -384,6 +414,9 @@ Deno.test("scores that need features move when parameters move", async () => {
     ["react", { percentile: 90 }, { percentile: 70 }],
     ["dice", { sparsity: 90 }, { sparsity: 50 }],
     ["dice_react", { sparsity: 90 }, { sparsity: 50 }],
+    ["ash", { percentile: 90 }, { percentile: 65 }],
+    ["ash", { variant: 0 }, { variant: 1 }],
+    ["scale", { percentile: 85 }, { percentile: 65 }],
     ["knn", { k: 1 }, { k: 9 }],
     ["vim", { dim: 4 }, { dim: 12 }],
     ["gen", { gamma: 0.1 }, { gamma: 1 }],
@@ -433,6 +466,27 @@ const REFUSED: readonly {
     method: "mahalanobis",
     arrays: { features: floats([1, 2], [2, 1]), labels: labelsOf([-1, -1]) },
     says: 'no row of "bad" has a label',
+  },
+  {
+    what: "negative features",
+    method: "scale",
+    arrays: { features: floats([1, -2], [1, 2]), "head.weight": floats([1, 2], [1, 2]) },
+    parameters: { percentile: 50 },
+    says: '1 of 1 rows of "bad" have negative features, and it divides by sums of features',
+  },
+  {
+    what: "negative features where it divides",
+    method: "ash",
+    arrays: { features: floats([1, -2], [1, 2]), "head.weight": floats([1, 2], [1, 2]) },
+    parameters: { percentile: 50, variant: 2 },
+    says: 'Cannot fit "ash": 1 of 1 rows of "bad" have negative features',
+  },
+  {
+    what: "to set all features to zero",
+    method: "ash",
+    arrays: { features: floats([1, 2], [1, 2]), "head.weight": floats([1, 2], [1, 2]) },
+    parameters: { percentile: 80 },
+    says: 'Cannot set "ash.percentile" to 80: it leaves none of the 2 features of "bad"',
   },
   {
     what: "rows of one class",
