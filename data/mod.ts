@@ -27,6 +27,8 @@ export * from "./feature_writer.ts";
 export * from "./half.ts";
 export * from "./image.ts";
 export * from "./images.ts";
+export * from "./pixels.ts";
+export * from "./row_store.ts";
 export * from "./safetensors.ts";
 export * from "./safetensors_bytes.ts";
 export * from "./safetensors_file.ts";
