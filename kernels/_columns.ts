@@ -69,7 +69,9 @@ export interface ColumnPlan {
   readonly chunks: number;
   /** Rows that the first pass leaves: `chunks * phases`. */
   readonly parts: number;
-  /** Invocations of the first pass, one for each four elements that it leaves. */
+  /** Groups of four elements that an invocation owns in every block. */
+  readonly groups: number;
+  /** Invocations of the first pass. */
   readonly invocations: number;
   /** Invocations of a workgroup. */
   readonly workgroup: number;
@@ -109,7 +111,9 @@ export function planColumns({ rows, columns }: RowShape, variant: ColumnVariant)
   const phases = tree ? least * Math.ceil(4 * TREE_BLOCK / (least * columns)) : least;
   const block = phases * columns;
   const blocks = Math.max(1, Math.ceil(rows / phases));
-  const wanted = (tree ? TREE_INVOCATIONS : SERIAL_INVOCATIONS) / (block / 4);
+  const groups = tree ? 1 : [16, 8, 4, 2].find((count) => block / 4 % count === 0) ?? 1;
+  const lanes = block / 4 / groups;
+  const wanted = (tree ? TREE_INVOCATIONS : SERIAL_INVOCATIONS) / lanes;
   const chunkBlocks = Math.min(MOST_BLOCKS, Math.max(LEAST_BLOCKS, Math.ceil(blocks / wanted)));
   const chunks = Math.ceil(blocks / chunkBlocks);
   return {
@@ -118,7 +122,8 @@ export function planColumns({ rows, columns }: RowShape, variant: ColumnVariant)
     chunk: chunkBlocks * block,
     chunks,
     parts: chunks * phases,
-    invocations: chunks * block / 4,
+    groups,
+    invocations: chunks * lanes,
     workgroup: tree ? TREE_WORKGROUP : SERIAL_WORKGROUP,
   };
 }

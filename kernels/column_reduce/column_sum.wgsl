@@ -4,13 +4,16 @@
 //
 // Shapes: x: f32[rows, columns], row-major, bound twice (scalars and vec4, the same memory);
 // parts: f32[chunks * phases, columns] as vec4.
-// A block is `phases` rows, a whole number of vec4; an invocation owns one vec4 of a block, and so
-// the same columns in every block of its chunk. Neighbours read neighbouring memory.
-// Dispatch: gridFor(chunks * block / 4, WORKGROUP); the grid folds x into y.
+// A block is `phases` rows, a whole number of vec4. An invocation owns GROUPS vec4 of a block, and so
+// the same columns in every block of its chunk: one where neighbours should read neighbouring memory
+// together, several where each reads on and on by itself.
+// Dispatch: gridFor(invocations, WORKGROUP); the grid folds x into y.
 // Accumulator: f32; eight blocks at a time are added as a tree, those sums in order.
 //
 // 1. naive: column_sum_naive.wgsl, a column per invocation. 2. this. Figures in
 // docs/kernels/training.md.
+
+const GROUPS: u32 = 1u; // @spec vec4 of an invocation, a divisor of those of a block
 
 override WORKGROUP: u32 = 8u;
 
@@ -49,19 +52,30 @@ fn main(
     return;
   }
   let block = params.block;
-  let chunk = at / (block >> 2u) * params.chunk;
+  let lanes = (block >> 2u) / GROUPS;
+  let chunk = at / lanes * params.chunk;
   let end = min(params.elements, chunk + params.chunk);
-  var e = chunk + at % (block >> 2u) * 4u;
-  var sum = vec4<f32>(0.0);
-  for (; e + 7u * block + 4u <= end; e += 8u * block) {
+  var e = chunk + at % lanes * 4u * GROUPS;
+  var sum: array<vec4<f32>, GROUPS>;
+  for (var g = 0u; g < GROUPS; g++) { // @unroll
+    sum[g] = vec4<f32>(0.0);
+  }
+  for (; e + 7u * block + 4u * GROUPS <= end; e += 8u * block) {
     let q = e >> 2u;
     let step = block >> 2u;
-    let a = (x4[q] + x4[q + step]) + (x4[q + 2u * step] + x4[q + 3u * step]);
-    let b = (x4[q + 4u * step] + x4[q + 5u * step]) + (x4[q + 6u * step] + x4[q + 7u * step]);
-    sum += a + b;
+    for (var g = 0u; g < GROUPS; g++) { // @unroll
+      let a = (x4[q + g] + x4[q + step + g]) + (x4[q + 2u * step + g] + x4[q + 3u * step + g]);
+      let b = (x4[q + 4u * step + g] + x4[q + 5u * step + g]) +
+        (x4[q + 6u * step + g] + x4[q + 7u * step + g]);
+      sum[g] += a + b;
+    }
   }
   for (; e < end; e += block) {
-    sum += group(e);
+    for (var g = 0u; g < GROUPS; g++) { // @unroll
+      sum[g] += group(e + 4u * g);
+    }
   }
-  parts[at] = sum;
+  for (var g = 0u; g < GROUPS; g++) { // @unroll
+    parts[at * GROUPS + g] = sum[g];
+  }
 }

@@ -17,6 +17,7 @@ import { hostFloats } from "../_arguments.ts";
 import { addRows, type ColumnVariant, columnVariant, planColumns } from "../_columns.ts";
 import { type OutOption, outputOf } from "../_out.ts";
 import { requireRows, type RowShape } from "../_rows.ts";
+import { unrolled } from "../_unroll.ts";
 import { sumOfColumns } from "./reference.ts";
 import naiveSource from "./column_sum_naive.wgsl" with { type: "text" };
 import source from "./column_sum.wgsl" with { type: "text" };
@@ -30,12 +31,12 @@ const NAIVE: Kernel = {
   params: { rows: "u32", columns: "u32", slice_rows: "u32", slices: "u32" },
 };
 
-const KERNEL: Kernel = {
+const KERNEL = unrolled({
   name: "column_sum",
   wgsl: source,
   bindings: ["read", "read", "read_write"],
   params: { elements: "u32", block: "u32", chunk: "u32", invocations: "u32" },
-};
+});
 
 /** Rows of a slice of the baseline, below the turns that a software adapter runs. */
 const NAIVE_ROWS = 32_768;
@@ -196,7 +197,7 @@ function onGpu(ctx: GpuContext, { x, out }: { x: Tensor; out: Tensor }, call: Ca
   const plan = planColumns(call, variant);
   using parts = ctx.empty([plan.parts, columns], "f32", { label: "parts" });
   const { block, chunk, invocations, workgroup } = plan;
-  ctx.dispatch(KERNEL, {
+  ctx.dispatch(KERNEL({ GROUPS: plan.groups }), {
     buffers: [x, x, parts],
     params: { elements: rows * columns, block, chunk, invocations },
     workgroups: gridFor(invocations, workgroup),
