@@ -29,6 +29,7 @@ export * from "./moments/mod.ts";
 export * from "./mul/mod.ts";
 export * from "./optimizer/mod.ts";
 export * from "./percentile/mod.ts";
+export * from "./pool2d/mod.ts";
 export * from "./preprocess/mod.ts";
 export * from "./prototype_distance/mod.ts";
 export * from "./quadratic_form/mod.ts";

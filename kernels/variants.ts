@@ -47,6 +47,12 @@ const POINTWISE = [
   "scale",
   "mul",
   "mulGradient",
+  "maxPool2d",
+  "maxPool2dGradient",
+  "averagePool2d",
+  "averagePool2dGradient",
+  "globalAveragePool",
+  "globalAveragePoolGradient",
 ] as const;
 
 /**
