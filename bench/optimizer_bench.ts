@@ -12,14 +12,14 @@ import { benchKernel, fill } from "./_support/mod.ts";
 interface Arenas {
   readonly parameters: Tensor;
   readonly gradients: Tensor;
-  readonly m: Tensor;
-  readonly v: Tensor;
+  readonly first: Tensor;
+  readonly second: Tensor;
 }
 
 const STEPS: Readonly<Record<OptimizerShape["step"], (ctx: GpuContext, arenas: Arenas) => void>> = {
   sgd: (ctx, arenas) => sgdStep(ctx, arenas, { learningRate: 1e-6 }),
-  momentum: (ctx, { m, ...arenas }) =>
-    sgdStep(ctx, { ...arenas, momentum: m }, { learningRate: 1e-6, momentum: 0.9 }),
+  momentum: (ctx, { first, ...arenas }) =>
+    sgdStep(ctx, { ...arenas, momentum: first }, { learningRate: 1e-6, momentum: 0.9 }),
   adam: (ctx, arenas) => adamStep(ctx, arenas, { learningRate: 1e-6, step: 1 }),
   clip: (ctx, arenas) => void clipScale(ctx, arenas, { maxNorm: 1 }),
 };
@@ -37,7 +37,7 @@ for (const [name, run] of Object.entries(STEPS)) {
       bytes: optimizerBytes(shape),
       prepare: (ctx) => {
         const arena = (seed: number) => fill(ctx, [shape.parameters], { seed, low: 0 });
-        return { parameters: arena(1), gradients: arena(2), m: arena(3), v: arena(4) };
+        return { parameters: arena(1), gradients: arena(2), first: arena(3), second: arena(4) };
       },
       slow: position === 2,
     })),

@@ -121,9 +121,9 @@ export interface AdamInputs {
   /** f32 [P]. */
   readonly gradients: Tensor;
   /** Mean of the gradients, f32 [P], zeros before the first step, changed in place. */
-  readonly m: Tensor;
+  readonly first: Tensor;
   /** Mean of their squares, f32 [P], zeros before the first step, changed in place. */
-  readonly v: Tensor;
+  readonly second: Tensor;
 }
 
 /** Options of {@linkcode adamStep} and {@linkcode adamWStep}. */
@@ -236,8 +236,8 @@ export function sgdStep(ctx: Context, inputs: SgdInputs, options: SgdOptions): v
  * using host = new Host();
  * const parameters = host.upload(new Float32Array([1]), [1]);
  * const gradients = host.upload(new Float32Array([20]), [1]);
- * const [m, v] = [host.empty([1]), host.empty([1])];
- * adamStep(host, { parameters, gradients, m, v }, { learningRate: 0.25, step: 1 });
+ * const [first, second] = [host.empty([1]), host.empty([1])];
+ * adamStep(host, { parameters, gradients, first, second }, { learningRate: 0.25, step: 1 });
  * assertAlmostEquals(parameters.data[0]!, 0.75, 1e-6);
  * ```
  */
@@ -266,9 +266,9 @@ export function adamStep(ctx: Context, inputs: AdamInputs, options: AdamOptions)
  *
  * using host = new Host();
  * const parameters = host.upload(new Float32Array([4]), [1]);
- * const [gradients, m, v] = [host.empty([1]), host.empty([1]), host.empty([1])];
+ * const [gradients, first, second] = [host.empty([1]), host.empty([1]), host.empty([1])];
  * const options = { learningRate: 0.5, weightDecay: 0.5, step: 1 };
- * adamWStep(host, { parameters, gradients, m, v }, options);
+ * adamWStep(host, { parameters, gradients, first, second }, options);
  * assertEquals([...parameters.data], [3]);
  * ```
  */
@@ -398,8 +398,8 @@ type AdamCall = AdamOptions & { readonly kernel: string; readonly decoupled: boo
 
 function adam(ctx: Context, inputs: AdamInputs, call: AdamCall): void {
   const { kernel, decoupled, step, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 } = call;
-  const { parameters, gradients, m, v } = inputs;
-  const arena = arenaOf(kernel, { parameters, gradients, m, v }, call);
+  const { parameters, gradients, first, second } = inputs;
+  const arena = arenaOf(kernel, { parameters, gradients, first, second }, call);
   requireFraction(kernel, { beta1, beta2 });
   requireNotNegative(kernel, { epsilon });
   if (!(scalarValue(step) >= 1)) {
@@ -411,14 +411,14 @@ function adam(ctx: Context, inputs: AdamInputs, call: AdamCall): void {
     adamReference({
       parameters: hostFloats(parameters),
       gradients: hostFloats(gradients),
-      m: hostFloats(m),
-      v: hostFloats(v),
+      first: hostFloats(first),
+      second: hostFloats(second),
     }, { ...arena.onHost(), beta1, beta2, epsilon, decoupled, step: scalarValue(step) });
     return;
   }
   const { width, workgroup, params, factor } = arena.onGpu(ctx);
   ctx.dispatch(ADAM, {
-    buffers: [gradients, factor ?? gradients, parameters, m, v],
+    buffers: [gradients, factor ?? gradients, parameters, first, second],
     params: {
       ...params,
       step,

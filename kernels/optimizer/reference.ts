@@ -62,10 +62,10 @@ export function sgdReference(
 
 /** One step of Adam or AdamW, in place. */
 export function adamReference(
-  arrays: { parameters: Floats; gradients: Floats; m: Floats; v: Floats },
+  arrays: { parameters: Floats; gradients: Floats; first: Floats; second: Floats },
   how: AdamNumbers,
 ): void {
-  const { parameters, gradients, m, v } = arrays;
+  const { parameters, gradients, first, second } = arrays;
   const { beta1, beta2, learningRate } = how;
   const rate = learningRate / (1 - beta1 ** how.step);
   const correction = Math.sqrt(1 - beta2 ** how.step);
@@ -75,10 +75,10 @@ export function adamReference(
     let g = how.scale * gradients[i]!;
     if (how.decoupled) p *= 1 - learningRate * decay;
     else g += decay * p;
-    const mean = beta1 * m[i]! + (1 - beta1) * g;
-    const square = beta2 * v[i]! + (1 - beta2) * g * g;
-    m[i] = mean;
-    v[i] = square;
+    const mean = beta1 * first[i]! + (1 - beta1) * g;
+    const square = beta2 * second[i]! + (1 - beta2) * g * g;
+    first[i] = mean;
+    second[i] = square;
     parameters[i] = p - rate * mean / (Math.sqrt(square) / correction + how.epsilon);
   }
 }

@@ -29,7 +29,7 @@ async function steps(ctx: Context, run: Run): Promise<void> {
   const vector = (values: ArrayLike<number>) => ctx.upload(Float32Array.from(values), [size]);
   const parameters = vector(golden.parameters);
   const zeros = () => vector(new Float32Array(size));
-  const [momentum, m, v] = [zeros(), zeros(), zeros()];
+  const [momentum, first, second] = [zeros(), zeros(), zeros()];
   const learningRate = new Scalar(run.options["learningRate"] as number);
   const step = new Scalar(0);
   const norms: number[] = [];
@@ -48,10 +48,10 @@ async function steps(ctx: Context, run: Run): Promise<void> {
         sgdStep(ctx, { parameters, gradients, momentum }, options as SgdOptions);
         break;
       case "adam":
-        adamStep(ctx, { parameters, gradients, m, v }, options as AdamOptions);
+        adamStep(ctx, { parameters, gradients, first, second }, options as AdamOptions);
         break;
       default:
-        adamWStep(ctx, { parameters, gradients, m, v }, options as AdamOptions);
+        adamWStep(ctx, { parameters, gradients, first, second }, options as AdamOptions);
     }
   }
   const label = `${ctx.kind}, ${run.optimizer} ${JSON.stringify(run.options)}`;
@@ -84,20 +84,28 @@ const STEPS: Readonly<Record<string, Step>> = {
       scale: new Scalar(2),
     }),
   adam: (ctx, arena) =>
-    adamStep(ctx, { parameters: arena(1), gradients: arena(2), m: arena(3), v: arena(4) }, {
-      learningRate: 0.1,
-      step: 1000,
-      weightDecay: 0.1,
-      decayed: 1,
-    }),
+    adamStep(
+      ctx,
+      { parameters: arena(1), gradients: arena(2), first: arena(3), second: arena(4) },
+      {
+        learningRate: 0.1,
+        step: 1000,
+        weightDecay: 0.1,
+        decayed: 1,
+      },
+    ),
   adamW: (ctx, arena) =>
-    adamWStep(ctx, { parameters: arena(1), gradients: arena(2), m: arena(3), v: arena(4) }, {
-      learningRate: 0.1,
-      beta1: 0,
-      step: 1,
-      weightDecay: 0.1,
-      scale: 3,
-    }),
+    adamWStep(
+      ctx,
+      { parameters: arena(1), gradients: arena(2), first: arena(3), second: arena(4) },
+      {
+        learningRate: 0.1,
+        beta1: 0,
+        step: 1,
+        weightDecay: 0.1,
+        scale: 3,
+      },
+    ),
 };
 
 gpuTest("every step changes its arenas as the reference does, twice alike", async (contexts) => {
@@ -131,9 +139,13 @@ gpuTest("adamStep() keeps the digits of the first steps' corrections", async ({ 
     const run = (ctx: Context) => {
       const parameters = ctx.upload(new Float32Array(4), [4]);
       const gradients = ctx.upload(new Float32Array([1e-3, 1, 10, -5]), [4]);
-      const m = ctx.upload(new Float32Array([1e-3, 1, 10, -5]), [4]);
-      const v = ctx.upload(new Float32Array([1e-6, 1, 100, 25]), [4]);
-      adamStep(ctx, { parameters, gradients, m, v }, { learningRate: 1, step, beta2: 0.9999 });
+      const first = ctx.upload(new Float32Array([1e-3, 1, 10, -5]), [4]);
+      const second = ctx.upload(new Float32Array([1e-6, 1, 100, 25]), [4]);
+      adamStep(ctx, { parameters, gradients, first, second }, {
+        learningRate: 1,
+        step,
+        beta2: 0.9999,
+      });
       return ctx.read(parameters);
     };
     assertClose((await run(gpu))[0]!, (await run(host))[0]!, TOLERANCE.kernel, `step ${step}`);
@@ -168,9 +180,14 @@ gpuTest("sgdStep() is one dispatch", ({ gpu }) => {
 
 Deno.test("the steps refuse wrong shapes, types and numbers", () => {
   using host = new Host();
-  const [p, g, m, v] = [host.empty([3]), host.empty([3]), host.empty([3]), host.empty([3])];
+  const [p, g, first, second] = [
+    host.empty([3]),
+    host.empty([3]),
+    host.empty([3]),
+    host.empty([3]),
+  ];
   const two = host.empty([2]);
-  const adam = { parameters: p, gradients: g, m, v };
+  const adam = { parameters: p, gradients: g, first, second };
   const sgd = { parameters: p, gradients: g };
   const rate = { learningRate: 1 };
   const step = { ...rate, step: 1 };
@@ -184,8 +201,8 @@ Deno.test("the steps refuse wrong shapes, types and numbers", () => {
   assertThrows(() => sgdStep(host, sgd, { ...rate, decayed: 4 }), RangeError, '"decayed"');
   assertThrows(() => sgdStep(host, sgd, { ...rate, dampening: 1.5 }), RangeError, '"dampening"');
   const whole = host.empty([3], "i32");
-  assertThrows(() => adamStep(host, { ...adam, m: whole }, step), DTypeError, '"m"');
-  assertThrows(() => adamWStep(host, { ...adam, v: two }, step), ShapeError, '"v"');
+  assertThrows(() => adamStep(host, { ...adam, first: whole }, step), DTypeError, '"first"');
+  assertThrows(() => adamWStep(host, { ...adam, second: two }, step), ShapeError, '"second"');
   assertThrows(() => adamStep(host, adam, { ...rate, step: 0 }), RangeError, "counts from 1");
   assertThrows(() => adamStep(host, adam, { ...step, beta1: 1 }), RangeError, '"beta1"');
   assertThrows(() => adamStep(host, adam, { ...step, epsilon: NaN }), RangeError, '"epsilon"');
