@@ -13,6 +13,9 @@ const ROW_VARIANTS = ["naive", "serial", "tree"] as const;
 
 const PRODUCTS = [
   "matmul",
+  "conv2d",
+  "conv2dDataGradient",
+  "conv2dWeightGradient",
   "cosineMax",
   "euclideanMin",
   "klMin",
@@ -34,7 +37,9 @@ const ROW_OPERATIONS = [
   "l2Normalize",
   "channelNorms",
   "generalizedEntropy",
+  "gradientNorm",
   "keepTop",
+  "softmaxExcess",
 ] as const;
 
 const COLUMN_OPERATIONS = ["columnSum", "columnMean"] as const;

@@ -1,6 +1,9 @@
 import { assertEquals } from "@std/assert";
 import {
   channelNorms,
+  conv2d,
+  conv2dDataGradient,
+  conv2dWeightGradient,
   cosineMax,
   describeVariants,
   euclideanMin,
@@ -28,6 +31,15 @@ import { openTestGpu } from "../_support/gpu.ts";
 /** Every operation with forceable variants, on a matrix x [4, 8]. */
 const RUNS: Readonly<Record<string, (ctx: GpuContext, x: Tensor) => unknown>> = {
   matmul: (ctx, x) => matmul(ctx, { a: x, b: x }, { transposeB: true }),
+  conv2d: (ctx, x) => conv2d(ctx, { x: x.reshape([1, 2, 4, 4]), weight: x.reshape([4, 1, 2, 4]) }),
+  conv2dDataGradient: (ctx, x) =>
+    conv2dDataGradient(ctx, { dY: x.reshape([1, 2, 4, 4]), weight: x.reshape([4, 1, 2, 4]) }, {
+      size: [2, 5],
+    }),
+  conv2dWeightGradient: (ctx, x) =>
+    conv2dWeightGradient(ctx, { x: x.reshape([1, 2, 4, 4]), dY: x.reshape([1, 2, 4, 4]) }, {
+      kernel: [1, 1],
+    }),
   cosineMax: (ctx, x) => cosineMax(ctx, { features: x, centres: x }),
   euclideanMin: (ctx, x) => euclideanMin(ctx, { features: x, centres: x }),
   klMin: (ctx, x) => klMin(ctx, { features: x, centres: x }),
