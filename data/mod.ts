@@ -36,3 +36,4 @@ export * from "./safetensors_header.ts";
 export * from "./safetensors_writer.ts";
 export * from "./shards.ts";
 export * from "./synthetic.ts";
+export * from "./world/mod.ts";

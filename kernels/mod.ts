@@ -34,6 +34,7 @@ export * from "./preprocess/mod.ts";
 export * from "./prototype_distance/mod.ts";
 export * from "./quadratic_form/mod.ts";
 export * from "./random/mod.ts";
+export * from "./render_world/mod.ts";
 export * from "./row_reduce/mod.ts";
 export * from "./softmax/mod.ts";
 export * from "./store_value/mod.ts";

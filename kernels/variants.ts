@@ -79,6 +79,7 @@ export const KERNEL_VARIANTS: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(COLUMN_OPERATIONS.map((operation) => [operation, COLUMN_VARIANTS])),
   classSums: ["naive", "columns", "classes"],
   preprocess: ["naive", "passes"],
+  renderWorld: ["naive", "boxes"],
 };
 
 /**
@@ -108,6 +109,7 @@ export function describeVariants(gpu: Gpu): Record<string, string> {
   for (const operation of POINTWISE) automatic[operation] = "vector";
   automatic["classSums"] = isSoftware ? "columns" : "classes";
   automatic["preprocess"] = "passes";
+  automatic["renderWorld"] = "boxes";
   const forced = Object.entries(gpu.variants).map((
     [name, variant],
   ) => [name, `${variant} (forced)`]);

@@ -39,6 +39,10 @@ export const TOLERANCE = {
   gram: { absolute: 5e-4, relative: 1e-5 },
   /** A p-value from one in two and a half of the calibration scores. */
   thinned: { absolute: 1e-4, relative: 0 },
+  /** A rendered colour, 0 to 1, where f32 rounding moves a ramp of one pixel: a tenth of a byte. */
+  colour: { absolute: 4e-4, relative: 0 },
+  /** Colours rounded to bytes on two executors. */
+  byte: { absolute: 1, relative: 0 },
   /** One network on two execution providers. */
   provider: { absolute: 1e-3, relative: 1e-3 },
 } as const;

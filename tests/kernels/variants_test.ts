@@ -17,6 +17,7 @@ import {
   matmul,
   moments,
   quadraticForm,
+  renderWorld,
   rowArgmax,
   rowLogSumExp,
   rowMax,
@@ -63,6 +64,7 @@ const RUNS: Readonly<Record<string, (ctx: GpuContext, x: Tensor) => unknown>> = 
   l2Normalize: (ctx, x) => l2Normalize(ctx, { x }),
   channelNorms: (ctx, x) => channelNorms(ctx, { map: x.reshape([1, 4, 2, 4]) }),
   generalizedEntropy: (ctx, x) => generalizedEntropy(ctx, { x }, { gamma: 0.1, top: 4 }),
+  renderWorld: (ctx) => renderWorld(ctx, []),
 };
 
 async function runs(gpu: Gpu, operation: string): Promise<boolean> {
