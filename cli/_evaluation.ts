@@ -76,7 +76,8 @@ export async function runEvaluation(
   run: EvaluationPlan & ScoringRun,
 ): Promise<EvaluationOutcome> {
   const { train, validation } = sets;
-  const { fitted, skipped } = await fitScores(run.methods, { ...run, train, validation });
+  const scored = [sets.id, ...sets.ood.values()];
+  const { fitted, skipped } = await fitScores(run.methods, { ...run, train, validation, scored });
   const scores = await scoreSets(fitted, sets, run);
   const manifest = await describeRun(sets, { ...run, fitted, skipped });
   const evaluation = await evaluateScores(scores, sets, { ...run, manifest });

@@ -5,7 +5,7 @@
  */
 
 import type { FeatureSet } from "../data/mod.ts";
-import type { Executor, Fitted, ScoreMethod } from "../methods/mod.ts";
+import { type Executor, type Fitted, requireKeys, type ScoreMethod } from "../methods/mod.ts";
 import { UserError } from "../runtime/mod.ts";
 import type { Terminal } from "./_terminal.ts";
 
@@ -15,6 +15,8 @@ export interface FitPlan {
   readonly train: FeatureSet;
   /** Validation set, for the scores that want one. */
   readonly validation: FeatureSet | undefined;
+  /** Sets that are to be scored; a method that cannot score one of them is not fitted. */
+  readonly scored?: readonly FeatureSet[];
   /** Wishes by method, then parameter. */
   readonly parameters: Readonly<Record<string, Readonly<Record<string, number>>>>;
   /**
@@ -59,6 +61,7 @@ export async function fitScores(
       unit: "images",
     });
     try {
+      plan.scored?.forEach((set) => requireKeys(method, set));
       const result = await method.fit({
         train: plan.train,
         ...(plan.validation === undefined ? {} : { validation: plan.validation }),

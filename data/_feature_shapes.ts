@@ -16,6 +16,7 @@ export interface NamedShapes {
 export const ROW_KEYS: readonly string[] = [
   "features",
   "logits",
+  "odin_logits",
   "feature_map",
   "feature_norms",
   "labels",
@@ -30,6 +31,7 @@ export const ROW_KEYS: readonly string[] = [
 const DIMENSIONS: Readonly<Record<string, readonly string[]>> = {
   "features": ["N", "C"],
   "logits": ["N", "K"],
+  "odin_logits": ["N", "K"],
   "feature_map": ["N", "P", "H", "W"],
   "feature_norms": ["N", "P"],
   "labels": ["N"],

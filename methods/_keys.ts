@@ -72,6 +72,7 @@ function hintFor(set: FeatureSet, key: string): string {
     return reason === undefined ? ", so there is no linear head" : `, because ${reason}`;
   }
   if (key === "labels") return " (extract with --labels to store them)";
+  if (key === "odin_logits") return " (ood extract --odin stores them)";
   const from = DERIVATIONS[key]?.from;
   return from === undefined ? "" : ` and no "${from}" to make it of`;
 }

@@ -117,6 +117,13 @@ const PARTS: Readonly<Record<string, InspectionPart>> = {
   "feature_map": "featureMap",
 };
 
+/** Why a model's graph cannot give a key. */
+const UNEXPOSED: Readonly<Record<string, string>> = {
+  "odin_logits":
+    "they take the gradient by the image, which a graph does not compute; export the " +
+    "score alone and feed it what ood extract --odin stores",
+};
+
 /**
  * Joins a detector to the classifier whose features it was fitted to: one ONNX file from an image
  * tensor to logits and score. A score on maps reads the block that its metadata name.
@@ -205,7 +212,7 @@ function sourceFor(
     ? undefined
     : of.inspection[part];
   if (found === undefined) {
-    const reason = part === undefined ? undefined : of.inspection.reasons[part];
+    const reason = part === undefined ? UNEXPOSED[stored] : of.inspection.reasons[part];
     throw new UserError(
       `Cannot join "${fitted.method.name}" to "${of.inspection.name}": the model offers no ` +
         `"${stored}"${reason === undefined ? "" : `; ${reason}`}`,

@@ -14,10 +14,12 @@ import { dice } from "./scores/dice.ts";
 import { energy } from "./scores/energy.ts";
 import { featureNorm } from "./scores/feature_norm.ts";
 import { gen } from "./scores/gen.ts";
+import { gradNorm } from "./scores/grad_norm.ts";
 import { knn } from "./scores/knn.ts";
 import { mahalanobis } from "./scores/mahalanobis.ts";
 import { maxLogit } from "./scores/max_logit.ts";
 import { msp } from "./scores/msp.ts";
+import { odin } from "./scores/odin.ts";
 import { react } from "./scores/react.ts";
 import { rmds } from "./scores/rmds.ts";
 import { scale } from "./scores/scale.ts";
@@ -29,6 +31,8 @@ export const SCORES: readonly ScoreMethod[] = [
   msp,
   maxLogit,
   energy,
+  odin,
+  gradNorm,
   react,
   dice,
   diceReact,

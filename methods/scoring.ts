@@ -11,7 +11,7 @@ import { type Context, Host, type Tensor, type TypedArray, UserError } from "../
 import type { Executor } from "./executor.ts";
 import { SCORE_OUTPUT, scoreGraph } from "./export.ts";
 import { completeBatch, rowShape, storedKeys } from "./_keys.ts";
-import type { Fitted, Scorer } from "./score.ts";
+import type { Fitted, ScoreMethod, Scorer } from "./score.ts";
 
 /** How far scoring has come. */
 export interface ScoreProgress {
@@ -138,6 +138,27 @@ export async function scoreMany(
   return results;
 }
 
+/**
+ * Checks that a set has what a score reads, before anything is fitted.
+ *
+ * @param method The score.
+ * @param set The set.
+ * @throws {UserError} When it lacks a key; the message says what to do about it.
+ *
+ * @example Logits of moved images
+ * ```ts
+ * import { odin, requireKeys } from "@oodgpu/oodgpu/methods";
+ * import { memoryFeatures } from "@oodgpu/oodgpu/data";
+ * import { assertThrows } from "@std/assert";
+ *
+ * const set = memoryFeatures({ logits: { data: new Float32Array(2), shape: [1, 2] } });
+ * assertThrows(() => requireKeys(odin, set), Error, "ood extract --odin");
+ * ```
+ */
+export function requireKeys(method: ScoreMethod, set: FeatureSet): void {
+  storedKeys(set, method.needs, `score with "${method.name}"`);
+}
+
 function purposeOf(fitted: Fitted): string {
   return `score with "${fitted.method.name}"`;
 }
@@ -147,7 +168,7 @@ function rowLength(shape: readonly number[]): number {
 }
 
 function requireFit(fitted: Fitted, set: FeatureSet): void {
-  storedKeys(set, fitted.needs, purposeOf(fitted));
+  requireKeys(fitted.method, set);
   for (const key of fitted.needs) {
     const expected = fitted.inputs[key]!;
     const actual = rowShape(set, key)!;

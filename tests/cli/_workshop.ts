@@ -149,6 +149,7 @@ interface FloatArray {
 export interface FeatureArrays {
   readonly features: FloatArray;
   readonly logits: FloatArray;
+  readonly "odin_logits": FloatArray;
   readonly "feature_norms": FloatArray;
   readonly "head.weight": FloatArray;
   readonly "head.bias": FloatArray;
@@ -189,6 +190,7 @@ export function featureArrays(
   return {
     features: { data: features, shape: [count, channels] },
     logits: { data: logits, shape: [count, classes] },
+    "odin_logits": { data: logits.map((value) => 1.1 * value), shape: [count, classes] },
     "feature_norms": { data: features.map((value) => 2 * value + 0.1), shape: [count, channels] },
     "head.weight": { data: weight, shape: [classes, channels] },
     "head.bias": { data: bias, shape: [classes] },

@@ -30,6 +30,7 @@ test[TEST // 2 :] = rng.normal(size=(TEST - TEST // 2, CHANNELS)) * 2.5
 test = f32(np.maximum(test, 0))
 maps = f32(rng.normal(size=(TEST, 3, 2, 2)))
 logits = f32(test @ weight.T + bias)
+odin_logits = f32(1.2 * logits - 0.1)
 
 
 def lse(z):
@@ -40,6 +41,18 @@ def lse(z):
 def softmax(z):
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
+
+
+def odin(temperature):
+    """A form of the largest softmax p that grows with it and keeps its digits."""
+    p = softmax(odin_logits / temperature).max(axis=1)
+    return temperature * (1 - 1 / (CLASSES * p))
+
+
+def grad_norm():
+    """The gradient itself: of -sum(log p) by a weight of class k it is (K p_k - 1) a."""
+    gradient = (CLASSES * softmax(logits) - 1)[:, :, None] * test[:, None, :]
+    return np.abs(gradient).sum(axis=(1, 2))
 
 
 def react(percentile):
@@ -165,6 +178,7 @@ print(
             "test": {
                 "features": rounded(test),
                 "logits": rounded(logits),
+                "odin_logits": rounded(odin_logits),
                 "feature_map": rounded(maps),
                 "feature_map_shape": list(maps.shape),
             },
@@ -175,6 +189,9 @@ print(
                     ("max_logit", {}, logits.max(axis=1)),
                     ("energy", {}, lse(logits)),
                     ("energy", {"temperature": 2}, 2 * lse(logits / 2)),
+                    ("odin", {}, odin(1000)),
+                    ("odin", {"temperature": 2}, odin(2)),
+                    ("grad_norm", {}, grad_norm()),
                     ("react", {}, react(90)),
                     ("react", {"percentile": 75}, react(75)),
                     ("dice", {}, dice(90)),

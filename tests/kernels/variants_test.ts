@@ -8,7 +8,9 @@ import {
   describeVariants,
   euclideanMin,
   generalizedEntropy,
+  gradientNorm,
   headEnergy,
+  keepTop,
   KERNEL_VARIANTS,
   klMin,
   kNearest,
@@ -25,6 +27,7 @@ import {
   rowMean,
   rowSum,
   softmax,
+  softmaxExcess,
 } from "../../kernels/mod.ts";
 import type { Gpu, GpuContext, Tensor } from "../../runtime/mod.ts";
 import { openTestGpu } from "../_support/gpu.ts";
@@ -65,6 +68,9 @@ const RUNS: Readonly<Record<string, (ctx: GpuContext, x: Tensor) => unknown>> = 
   channelNorms: (ctx, x) => channelNorms(ctx, { map: x.reshape([1, 4, 2, 4]) }),
   generalizedEntropy: (ctx, x) => generalizedEntropy(ctx, { x }, { gamma: 0.1, top: 4 }),
   renderWorld: (ctx) => renderWorld(ctx, []),
+  gradientNorm: (ctx, x) => gradientNorm(ctx, { features: x, logits: x }),
+  keepTop: (ctx, x) => keepTop(ctx, { x }, { count: 3 }),
+  softmaxExcess: (ctx, x) => softmaxExcess(ctx, { x }),
 };
 
 async function runs(gpu: Gpu, operation: string): Promise<boolean> {

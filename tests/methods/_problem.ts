@@ -70,6 +70,7 @@ export function makeProblem(seed: number, size: ProblemSize): Problem {
     return {
       features: floats(features, [count, channels]),
       logits: floats(logits, [count, classes]),
+      odin_logits: floats(logits.map((value) => 1.1 * value + 0.01), [count, classes]),
       labels: { data: labels, shape: [count] },
       feature_map: floats(normals(count * 3 * 4), [count, 3, 2, 2]),
       "head.weight": floats(weight, [classes, channels]),

@@ -9,7 +9,8 @@ import {
 } from "../../methods/mod.ts";
 import { UserError } from "../../runtime/mod.ts";
 
-const ALL = "msp, max_logit, energy, react, dice, dice_react, ash, scale, gen, knn, mahalanobis, " +
+const ALL =
+  "msp, max_logit, energy, odin, grad_norm, react, dice, dice_react, ash, scale, gen, knn, mahalanobis, " +
   "rmds, ssd, vim, feature_norm";
 
 Deno.test("SCORES lists every score under a name of its own", () => {

@@ -14,6 +14,7 @@ import {
   mahalanobis,
   maxLogit,
   msp,
+  odin,
   react,
   rmds,
   scale,
@@ -55,6 +56,7 @@ function goldenSets(): { train: FeatureSet; test: FeatureSet } {
     test: memoryFeatures({
       features: floats(test.features, [shape.test, channels]),
       logits: floats(test.logits, [shape.test, classes]),
+      odin_logits: floats(test.odin_logits, [shape.test, classes]),
       feature_map: floats(test.feature_map, test.feature_map_shape),
       ...model,
     }, { path: "golden test" }),
@@ -199,6 +201,35 @@ Deno.test("gen keeps its digits for a row that is nearly certain", async () => {
     const scores = await scoreOn(device, fitted, set);
     assertClose([scores[0]!], [expected], TOLERANCE.score, device);
   }
+});
+
+Deno.test("odin ranks images as the largest softmax does, where float32 no longer can", async () => {
+  const rows = 40;
+  const rng = new Rng(SEED + 3);
+  const data = Float32Array.from({ length: rows * 10 }, () => 1e-3 * rng.normal());
+  const set = memoryFeatures({ odin_logits: floats(data, [rows, 10]) });
+  const order = (scores: ArrayLike<number>) =>
+    Array.from({ length: rows }, (_, i) => i).sort((a, b) => scores[a]! - scores[b]!);
+  const excess = Array.from({ length: rows }, (_, r) => {
+    const row = data.subarray(10 * r, 10 * r + 10);
+    return -row.reduce((sum, value) => sum + Math.expm1((value - Math.max(...row)) / 1000), 0);
+  });
+  const fitted = await fitOnHost(odin, set);
+  for (const device of ["reference", "wasm"] as const) {
+    assertEquals(order(await scoreOn(device, fitted, set)), order(excess), device);
+  }
+});
+
+Deno.test("odin says which command makes the logits of moved images", async () => {
+  const set = memoryFeatures({ logits: floats([1, 2], [1, 2]) }, { path: "plain" });
+  // Nothing is learned, so the training set needs none.
+  const fitted = await fitOnHost(odin, set);
+  await assertRejects(
+    () => scoreOn("reference", fitted, set),
+    UserError,
+    'Cannot score with "odin": "plain" has no "odin_logits" (ood extract --odin stores them); it ' +
+      "has logits",
+  );
 });
 
 Deno.test("react clips at NumPy's percentile of the validation data", async () => {
@@ -421,6 +452,7 @@ Deno.test("scores that need features move when parameters move", async () => {
     ["vim", { dim: 4 }, { dim: 12 }],
     ["gen", { gamma: 0.1 }, { gamma: 1 }],
     ["energy", { temperature: 1 }, { temperature: 5 }],
+    ["odin", { temperature: 1000 }, { temperature: 10 }],
   ];
   for (const [name, one, other] of moves) {
     const method = findScore(name);

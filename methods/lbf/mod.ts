@@ -1,0 +1,12 @@
+/**
+ * LBF (Ye et al., "Local Background Features Matter in Out-of-Distribution Detection"): fine-tunes
+ * a classifier so that features of backgrounds are short.
+ *
+ * @module
+ */
+
+export * from "./background.ts";
+export * from "./loss.ts";
+export * from "./model.ts";
+export * from "./settings.ts";
+export * from "./tune.ts";

@@ -1,0 +1,117 @@
+/**
+ * The settings of local-feature fine-tuning (LBF) and what they must be.
+ *
+ * @module
+ */
+
+import type { BatchNormMode } from "../../nn/mod.ts";
+import type { Trainable } from "../../onnx/mod.ts";
+import { UserError } from "../../runtime/mod.ts";
+
+/**
+ * Which model says where the background is: `online` the one that is trained, as it is at that
+ * step; `frozen` the one that training began from.
+ */
+export type Selection = "online" | "frozen";
+
+/** All settings of a tuning. */
+export interface LbfSettings {
+  /** What learns. */
+  readonly trainable: Trainable;
+  /** Who selects the background. */
+  readonly selection: Selection;
+  /** Which statistics batch normalisation takes. */
+  readonly batchNorm: BatchNormMode;
+  /** A location is background when the true class has less probability there; δ. */
+  readonly delta: number;
+  /** Norms of background features below this are left alone; μ. */
+  readonly margin: number;
+  /** Weight of the background's loss beside cross-entropy; λ. */
+  readonly weight: number;
+  /** Times that every image is seen. */
+  readonly epochs: number;
+  /** Images in a step. */
+  readonly batch: number;
+  /** Learning rate of the first half; a tenth of it after. */
+  readonly learningRate: number;
+  /** Momentum of SGD. */
+  readonly momentum: number;
+  /** Weight decay of SGD. */
+  readonly weightDecay: number;
+  /** Largest norm of the gradient; none by default. */
+  readonly maxNorm?: number | undefined;
+  /** Pixels by which a crop may be off, each way. */
+  readonly shift: number;
+  /** Whether half of the images are mirrored. */
+  readonly flip: boolean;
+  /** Seed of the order and of the moves. */
+  readonly seed: number;
+}
+
+/** Settings that do not depend on the model and the images. */
+export const LBF_DEFAULTS = {
+  trainable: "all",
+  selection: "online",
+  batchNorm: "train",
+  weight: 1,
+  epochs: 4,
+  batch: 128,
+  learningRate: 0.01,
+  momentum: 0.9,
+  weightDecay: 1e-4,
+  flip: true,
+  seed: 0,
+} as const satisfies Partial<LbfSettings>;
+
+interface Rule {
+  readonly name: string;
+  readonly fits: (value: number) => boolean;
+  readonly expected: string;
+}
+
+const positive = (value: number) => value > 0 && Number.isFinite(value);
+const notNegative = (value: number) => value >= 0 && Number.isFinite(value);
+const whole = (least: number) => (value: number) => Number.isSafeInteger(value) && value >= least;
+
+const RULES: Readonly<Partial<Record<keyof LbfSettings, Rule>>> = {
+  delta: { name: "δ (delta)", fits: (v) => v > 0 && v <= 1, expected: "above 0 and at most 1" },
+  margin: { name: "μ (margin)", fits: notNegative, expected: "0 or more" },
+  weight: { name: "λ (weight)", fits: notNegative, expected: "0 or more" },
+  epochs: { name: "the number of epochs", fits: whole(1), expected: "a whole number from 1" },
+  batch: { name: "the batch", fits: whole(1), expected: "a whole number from 1" },
+  learningRate: { name: "the learning rate", fits: positive, expected: "above 0" },
+  momentum: { name: "the momentum", fits: (v) => v >= 0 && v < 1, expected: "0 to below 1" },
+  weightDecay: { name: "the weight decay", fits: notNegative, expected: "0 or more" },
+  maxNorm: { name: "the largest gradient norm", fits: positive, expected: "above 0" },
+  shift: { name: "the shift", fits: whole(0), expected: "a whole number from 0" },
+  seed: { name: "the seed", fits: whole(0), expected: "a whole number from 0" },
+};
+
+/**
+ * Checks settings.
+ *
+ * @param settings The settings.
+ * @returns The same settings.
+ * @throws {UserError} When a number is out of its range.
+ *
+ * @example A δ beyond 1
+ * ```ts
+ * import { LBF_DEFAULTS, requireLbfSettings } from "@oodgpu/oodgpu/methods";
+ * import { UserError } from "@oodgpu/oodgpu/runtime";
+ * import { assertThrows } from "@std/assert";
+ *
+ * assertThrows(
+ *   () => requireLbfSettings({ ...LBF_DEFAULTS, delta: 2, margin: 1, shift: 4 }),
+ *   UserError,
+ *   "δ (delta) must be above 0 and at most 1: it is 2",
+ * );
+ * ```
+ */
+export function requireLbfSettings(settings: LbfSettings): LbfSettings {
+  for (const [key, { name, fits, expected }] of Object.entries(RULES)) {
+    const value = settings[key as keyof LbfSettings] as number | undefined;
+    if (value === undefined || fits(value)) continue;
+    throw new UserError(`Cannot tune: ${name} must be ${expected}: it is ${value}`);
+  }
+  return settings;
+}
