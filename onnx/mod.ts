@@ -29,6 +29,7 @@ export * from "./head_weights.ts";
 export * from "./inspect.ts";
 export * from "./inspection.ts";
 export * from "./join.ts";
+export * from "./metadata.ts";
 export * from "./model.ts";
 export * from "./node.ts";
 export type {
