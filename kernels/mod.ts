@@ -14,10 +14,12 @@
 
 export * from "./activation/mod.ts";
 export * from "./add/mod.ts";
+export * from "./batch_norm/mod.ts";
 export * from "./channel_norms/mod.ts";
 export * from "./column_reduce/mod.ts";
 export * from "./combine_rows/mod.ts";
 export * from "./conv2d/mod.ts";
+export * from "./cross_entropy/mod.ts";
 export * from "./generalized_entropy/mod.ts";
 export * from "./gradient_norm/mod.ts";
 export * from "./head_energy/mod.ts";

@@ -37,12 +37,13 @@ const ROW_OPERATIONS = [
   "l2Normalize",
   "channelNorms",
   "generalizedEntropy",
+  "crossEntropy",
   "gradientNorm",
   "keepTop",
   "softmaxExcess",
 ] as const;
 
-const COLUMN_OPERATIONS = ["columnSum", "columnMean"] as const;
+const COLUMN_OPERATIONS = ["batchNorm", "columnSum", "columnMean"] as const;
 
 const POINTWISE = [
   "activation",
