@@ -27,6 +27,7 @@ export * from "./k_nearest/mod.ts";
 export * from "./keep_top/mod.ts";
 export * from "./l2_normalize/mod.ts";
 export * from "./layer_norm/mod.ts";
+export * from "./lh_activation/mod.ts";
 export * from "./matmul/mod.ts";
 export * from "./moments/mod.ts";
 export * from "./mul/mod.ts";
