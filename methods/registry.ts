@@ -16,6 +16,7 @@ import { featureNorm } from "./scores/feature_norm.ts";
 import { gen } from "./scores/gen.ts";
 import { gradNorm } from "./scores/grad_norm.ts";
 import { knn } from "./scores/knn.ts";
+import { lhact } from "./scores/lhact.ts";
 import { mahalanobis } from "./scores/mahalanobis.ts";
 import { maxLogit } from "./scores/max_logit.ts";
 import { msp } from "./scores/msp.ts";
@@ -38,6 +39,7 @@ export const SCORES: readonly ScoreMethod[] = [
   diceReact,
   ash,
   scale,
+  lhact,
   gen,
   knn,
   mahalanobis,

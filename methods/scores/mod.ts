@@ -19,6 +19,7 @@ export * from "./feature_norm.ts";
 export * from "./gen.ts";
 export * from "./grad_norm.ts";
 export * from "./knn.ts";
+export * from "./lhact.ts";
 export * from "./mahalanobis.ts";
 export * from "./max_logit.ts";
 export * from "./msp.ts";

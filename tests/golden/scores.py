@@ -101,6 +101,12 @@ def scale(percentile):
     return lse((test * np.exp(total / share)) @ weight.T + bias)
 
 
+def lhact(low, high):
+    u = np.maximum(test, low)
+    bent = u / np.sqrt(1 + (u / high) ** 4) + low
+    return lse(np.where(u < high, u, bent) @ weight.T + bias)
+
+
 def gen(gamma, top):
     p = -np.sort(-softmax(logits), axis=1)[:, :top]
     return -((p**gamma) * ((1 - p) ** gamma)).sum(axis=1)
@@ -207,6 +213,13 @@ print(
                     ("ash", {"variant": 2, "percentile": 70}, ash("s", 70)),
                     ("scale", {}, scale(85)),
                     ("scale", {"percentile": 65}, scale(65)),
+                    ("lhact", {}, lhact(*np.percentile(features, [40, 95]))),
+                    (
+                        "lhact",
+                        {"low_percentile": 60, "high_percentile": 80},
+                        lhact(*np.percentile(features, [60, 80])),
+                    ),
+                    ("lhact", {"l": 0.25, "h": 1.5}, lhact(0.25, 1.5)),
                     ("gen", {}, gen(0.1, 100)),
                     ("gen", {"gamma": 0.5, "top": 3}, gen(0.5, 3)),
                     ("gen", {"gamma": 2, "top": 1}, gen(2, 1)),

@@ -10,7 +10,7 @@ import {
 import { UserError } from "../../runtime/mod.ts";
 
 const ALL =
-  "msp, max_logit, energy, odin, grad_norm, react, dice, dice_react, ash, scale, gen, knn, mahalanobis, " +
+  "msp, max_logit, energy, odin, grad_norm, react, dice, dice_react, ash, scale, lhact, gen, knn, mahalanobis, " +
   "rmds, ssd, vim, feature_norm";
 
 Deno.test("SCORES lists every score under a name of its own", () => {

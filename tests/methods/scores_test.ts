@@ -11,6 +11,7 @@ import {
   findScore,
   gen,
   knn,
+  lhact,
   mahalanobis,
   maxLogit,
   msp,
@@ -413,6 +414,21 @@ Deno.test("ash warns of negative features where it divides by no sum of them", a
   ]);
 });
 
+Deno.test("lhact takes its bounds from the validation data, and keeps what was wished for", async () => {
+  const head = { "head.weight": floats([1, 1], [1, 2]) };
+  const train = memoryFeatures({ features: floats([9, 9], [1, 2]), ...head });
+  const validation = memoryFeatures({ features: floats([0, 1, 2, 3, 4, 5], [3, 2]) });
+  const percentiles = { "low_percentile": 20, "high_percentile": 80 };
+  const input = { train, validation, context: new Host() };
+  const fitted = await lhact.fit({ ...input, parameters: percentiles });
+  assertEquals(fitted.parameters, { ...percentiles, h: 4, l: 1 });
+  const test = memoryFeatures({ features: floats([0, 4], [1, 2]) });
+  const [score] = await scoreOn("reference", fitted, test);
+  assertClose([score!], [1 + 4 / Math.SQRT2 + 1], TOLERANCE.score);
+  const wished = await lhact.fit({ ...input, parameters: { h: 7, l: 0.5 } });
+  assertEquals([wished.parameters["h"], wished.parameters["l"]], [7, 0.5]);
+});
+
 Deno.test("vim subtracts the norm outside the principal subspace, scaled to the logits", async () => {
   const train = memoryFeatures({
     features: floats([4, 1, 4, -1], [2, 2]),
@@ -448,6 +464,8 @@ Deno.test("scores that need features move when parameters move", async () => {
     ["ash", { percentile: 90 }, { percentile: 65 }],
     ["ash", { variant: 0 }, { variant: 1 }],
     ["scale", { percentile: 85 }, { percentile: 65 }],
+    ["lhact", { high_percentile: 95 }, { high_percentile: 70 }],
+    ["lhact", { low_percentile: 80 }, { low_percentile: 90 }],
     ["knn", { k: 1 }, { k: 9 }],
     ["vim", { dim: 4 }, { dim: 12 }],
     ["gen", { gamma: 0.1 }, { gamma: 1 }],
@@ -519,6 +537,19 @@ const REFUSED: readonly {
     arrays: { features: floats([1, 2], [1, 2]), "head.weight": floats([1, 2], [1, 2]) },
     parameters: { percentile: 80 },
     says: 'Cannot set "ash.percentile" to 80: it leaves none of the 2 features of "bad"',
+  },
+  {
+    what: "bounds in the wrong order",
+    method: "lhact",
+    arrays: { features: floats([1, 2], [1, 2]), "head.weight": floats([1, 2], [1, 2]) },
+    parameters: { h: 1, l: 2 },
+    says: "h is 1 and l is 2, and h above zero and above l was expected",
+  },
+  {
+    what: "features that are zero up to the percentile",
+    method: "lhact",
+    arrays: { features: floats([0, 0], [1, 2]), "head.weight": floats([1, 2], [1, 2]) },
+    says: "h is 0 and l is 0, and h above zero and above l was expected; choose other percentiles",
   },
   {
     what: "rows of one class",
