@@ -1,0 +1,62 @@
+/**
+ * When values of a network are no longer read, for passes that nobody goes back on.
+ *
+ * @module
+ */
+
+import type { Variable } from "../../nn/mod.ts";
+import type { NetworkPlan } from "./_plan.ts";
+
+/** The last readers of values; views count as the value whose memory they show. */
+export class Lifetimes {
+  readonly #plan: NetworkPlan;
+  /** For each step the values whose last reader it is. */
+  readonly #ends: readonly (readonly string[])[];
+  readonly #roots: ReadonlyMap<string, string>;
+
+  /** @param plan The steps. */
+  constructor(plan: NetworkPlan) {
+    const roots = new Map<string, string>();
+    const last = new Map<string, number>();
+    const rootOf = (value: string) => roots.get(value) ?? value;
+    plan.steps.forEach(({ inputs, output, view }, index) => {
+      if (view) roots.set(output, rootOf(inputs[0]!));
+      for (const value of [...inputs, output]) last.set(rootOf(value), index);
+    });
+    const wanted = [
+      plan.logits.value,
+      plan.features?.value,
+      plan.featureMap,
+      ...plan.outputs,
+      ...plan.inputs.map(({ value }) => value),
+    ];
+    for (const value of wanted) if (value !== undefined) last.delete(rootOf(value));
+    const ends: string[][] = plan.steps.map(() => []);
+    for (const [value, index] of last) ends[index]!.push(value);
+    this.#plan = plan;
+    this.#ends = ends;
+    this.#roots = roots;
+  }
+
+  /**
+   * Begins a pass.
+   *
+   * @param values The values, which the pass fills in.
+   * @returns What to call when a step has run.
+   */
+  begin(values: ReadonlyMap<string, Variable>): { ran(index: number): void } {
+    // What a differentiable operation has read, its backward function may read again.
+    const pinned = new Set<string>();
+    return {
+      ran: (index) => {
+        const { inputs, output } = this.#plan.steps[index]!;
+        if (values.get(output)!.needsGradient) {
+          for (const value of [...inputs, output]) pinned.add(this.#roots.get(value) ?? value);
+        }
+        for (const value of this.#ends[index]!) {
+          if (!pinned.has(value)) values.get(value)!.value.dispose();
+        }
+      },
+    };
+  }
+}

@@ -1,0 +1,215 @@
+/**
+ * Weights on their way between a file and the engine: found behind nodes that only lay them out
+ * anew, turned to the engine's layout, and turned back.
+ *
+ * @module
+ */
+
+import { type Shape, sizeOf, UserError } from "../../runtime/mod.ts";
+import { constantOf } from "../_constants.ts";
+import type { OnnxGraph } from "../graph.ts";
+import type { OnnxModel } from "../model.ts";
+import type { OnnxNode } from "../node.ts";
+import type { OnnxTensor } from "../tensor.ts";
+
+/**
+ * How the engine lays a weight out: as the file does; a kernel [O, I, H, W] as [O, H, W, I]; a
+ * matrix [I, O] as [O, I].
+ */
+export type WeightLayout = "same" | "channels-last" | "transposed";
+
+/** How a node reads a weight. */
+export interface WeightUse {
+  /** The node. */
+  readonly node: OnnxNode;
+  /** The engine's layout. */
+  readonly layout: WeightLayout;
+  /** The engine's shape. */
+  readonly shape: Shape;
+  /** What the node multiplies it by, which the engine's values contain; 1 by default. */
+  readonly factor?: number;
+}
+
+/** A weight as the file has it and as the engine wants it. */
+export interface PlannedWeight {
+  /** Name of the initialiser or of the constant's value. */
+  readonly name: string;
+  /** The array in the file. */
+  readonly stored: OnnxTensor;
+  /** The engine's layout. */
+  readonly layout: WeightLayout;
+  /** The engine's shape. */
+  readonly shape: Shape;
+  /** What the engine's values contain on top of the file's. */
+  readonly factor: number;
+  /** The nodes that read it. */
+  readonly readers: readonly OnnxNode[];
+  /** Whether there is an array to write back to: false behind a quantisation. */
+  readonly writable: boolean;
+}
+
+/** Where a constant is stored, and whether it is read as its transpose. */
+interface Found {
+  readonly name: string;
+  readonly turned: boolean;
+}
+
+/** Everything that a network holds besides its steps. */
+export class WeightPlan {
+  /** Parameters by name. */
+  readonly parameters: Map<string, PlannedWeight> = new Map();
+  /** Running statistics by name. */
+  readonly statistics: Map<string, PlannedWeight> = new Map();
+  /** Vectors that the graph has no learnable array for, by a name of their own. */
+  readonly constants: Map<string, Float32Array<ArrayBuffer>> = new Map();
+  readonly #model: OnnxModel;
+  readonly #learns: boolean;
+
+  /** @param model The model. @param learns Whether its weights are to be trained. */
+  constructor(model: OnnxModel, learns: boolean) {
+    this.#model = model;
+    this.#learns = learns;
+  }
+
+  /**
+   * Plans a parameter.
+   *
+   * @returns The name under which the network holds it.
+   */
+  parameter(value: string, use: WeightUse): string {
+    return this.#plan(value, use, this.parameters);
+  }
+
+  /** Plans a running statistic, [C]. */
+  statistic(value: string, use: WeightUse): string {
+    return this.#plan(value, use, this.statistics);
+  }
+
+  /** Plans a vector that does not learn. */
+  constant(data: Float32Array<ArrayBuffer>): string {
+    const uniform = data.every((value) => value === data[0]);
+    const name = uniform ? `${data.length} x ${data[0]}` : `constant ${this.constants.size}`;
+    this.constants.set(name, data);
+    return name;
+  }
+
+  #plan(value: string, use: WeightUse, into: Map<string, PlannedWeight>): string {
+    const { node, shape, factor = 1 } = use;
+    const refuse = (why: string) => cannotImport(this.#model, node, why);
+    const found = findStored(this.#model.graph, value);
+    const stored = found === undefined
+      ? constantOf(this.#model.graph, value)
+      : this.#model.graph.constant(found.name);
+    if (stored === undefined) throw refuse(`its weight "${value}" is no constant`);
+    if (found === undefined && this.#learns) {
+      const maker = this.#model.graph.producer(value)?.opType;
+      throw refuse(`its weight "${value}" comes out of ${maker} and can not be trained`);
+    }
+    const layout = found?.turned ? turned(use.layout) : use.layout;
+    if (sizeOf(stored.shape) !== sizeOf(shape) || layout === undefined) {
+      throw refuse(`its weight "${value}" has the shape [${stored.shape.join(", ")}]`);
+    }
+    const name = found?.name ?? value;
+    const other = this.parameters.get(name) ?? this.statistics.get(name);
+    const same = other === undefined || into.get(name) === other && other.layout === layout &&
+        other.factor === factor && String(other.shape) === String(shape);
+    if (!same) {
+      throw refuse(
+        `its weight "${name}" is also read by "${other.readers[0]!.label}" in another way`,
+      );
+    }
+    const readers = [...other?.readers ?? [], node];
+    const writable = found !== undefined;
+    into.set(name, { name, stored, layout, shape, factor, readers, writable });
+    return name;
+  }
+}
+
+/** Says why a model can not become a network. */
+export function cannotImport(model: OnnxModel, node: OnnxNode, why: string): UserError {
+  return new UserError(
+    `Cannot import "${model.name}" for training: in ${node.opType} "${node.label}" ${why}`,
+  );
+}
+
+/**
+ * The constant behind a value.
+ *
+ * @returns Where it is stored, or undefined when it is computed, for example by a dequantisation.
+ */
+export function findStored(graph: OnnxGraph, value: string): Found | undefined {
+  if (graph.constant(value) !== undefined) return { name: value, turned: false };
+  const node = graph.producer(value);
+  const found = node?.inputs[0] === undefined
+    ? undefined
+    : LAYOUT_NODES.has(node.opType)
+    ? findStored(graph, node.inputs[0])
+    : undefined;
+  if (node?.opType !== "Transpose" || found === undefined) return found;
+  if (graph.constant(found.name)?.shape.length !== 2) return undefined;
+  const turns = String(node.ints("perm") ?? "1,0") === "1,0";
+  return turns ? { ...found, turned: !found.turned } : found;
+}
+
+/** Nodes through which a weight is still the stored one. */
+const LAYOUT_NODES: ReadonlySet<string> = new Set(["Identity", "Cast", "Transpose"]);
+
+/** The nodes that read a weight, also through nodes that only lay it out anew. */
+export function readersOf(graph: OnnxGraph, name: string): OnnxNode[] {
+  return graph.consumers(name).flatMap((node) =>
+    LAYOUT_NODES.has(node.opType) ? readersOf(graph, node.outputs[0]!) : [node]
+  );
+}
+
+function turned(layout: WeightLayout): WeightLayout | undefined {
+  if (layout === "channels-last") return undefined;
+  return layout === "same" ? "transposed" : "same";
+}
+
+/** The engine's values of a weight. */
+export function toEngine(weight: PlannedWeight): Float32Array<ArrayBuffer> {
+  const { stored: { data, shape }, layout, factor } = weight;
+  const result = new Float32Array(data.length);
+  const order = orderOf(layout, shape);
+  for (let i = 0; i < result.length; i++) result[i] = Number(data[order(i)]) * factor;
+  return result;
+}
+
+/**
+ * The file's values of a weight; where the engine's value is still the one that came out of the
+ * file, so is the result, whatever it was rounded to in between.
+ *
+ * @returns The values, or undefined when none has changed.
+ */
+export function toStored(
+  weight: PlannedWeight,
+  now: ArrayLike<number>,
+): Float64Array<ArrayBuffer> | undefined {
+  const { stored: { data, shape }, layout, factor } = weight;
+  const before = toEngine(weight);
+  const order = orderOf(layout, shape);
+  const result = new Float64Array(data.length);
+  let changed = false;
+  for (let i = 0; i < result.length; i++) {
+    const same = Object.is(now[i], before[i]);
+    result[order(i)] = same ? Number(data[order(i)]) : now[i]! / factor;
+    changed ||= !same;
+  }
+  return changed ? result : undefined;
+}
+
+/** For each index in the engine's layout the index in the file's. */
+function orderOf(layout: WeightLayout, shape: readonly number[]): (index: number) => number {
+  if (layout === "same") return (index) => index;
+  if (layout === "transposed") {
+    const [rows, columns] = shape as [number, number];
+    return (index) => (index % rows) * columns + Math.floor(index / rows);
+  }
+  const [, channels, height, width] = shape as [number, number, number, number];
+  const plane = height * width;
+  return (index) => {
+    const channel = index % channels;
+    const rest = Math.floor(index / channels);
+    return (Math.floor(rest / plane) * channels + channel) * plane + rest % plane;
+  };
+}
