@@ -7,7 +7,7 @@
  */
 
 import { type GpuContext, gridFor, type Scalar, type Tensor } from "../runtime/mod.ts";
-import type { Lanes, PointwiseKernel } from "./_pointwise.ts";
+import type { PointwiseKernel } from "./_pointwise.ts";
 import { planRows, type RowOptions, type RowShape } from "./_rows.ts";
 import type { Spec } from "./_unroll.ts";
 
@@ -17,8 +17,8 @@ export interface ElementRows extends RowShape {
   readonly operation: string;
   /** Its kernel, with `rows` and `columns` (in units of its element type) as parameters. */
   readonly kernel: PointwiseKernel;
-  /** Values of its other marked constants, which may depend on the width of an element. */
-  readonly spec?: (width: Lanes) => Spec;
+  /** Values of its other marked constants. */
+  readonly spec?: Spec;
   /** What it binds. */
   readonly buffers: readonly Tensor[];
   /** Parameters besides `rows` and `columns`. */
@@ -46,7 +46,7 @@ export function dispatchElementRows(ctx: GpuContext, run: ElementRows): void {
     lanes: options.lanes,
   });
   const width = vector && plan.variant !== "naive" ? 4 : 1;
-  ctx.dispatch(run.kernel(width, run.spec?.(width) ?? {}), {
+  ctx.dispatch(run.kernel(width, run.spec), {
     buffers: run.buffers,
     params: { rows, columns: columns / width, ...run.params },
     workgroups: gridFor(rows, plan.workgroup / plan.lanes),

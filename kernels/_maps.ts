@@ -8,7 +8,6 @@
 import { type GpuContext, gridFor, type Tensor } from "../runtime/mod.ts";
 import { type Argument, requireDType, requireShape } from "./_arguments.ts";
 import {
-  type Lanes,
   lanesOf,
   POINTWISE_WORKGROUP,
   type PointwiseKernel,
@@ -48,8 +47,8 @@ export interface MapRun {
   readonly operation: string;
   /** Its kernel, with `items` and `channels` as parameters, in units of its element type. */
   readonly kernel: PointwiseKernel;
-  /** Values of its other marked constants, which may depend on the lanes. */
-  readonly spec?: (lanes: Lanes) => Spec;
+  /** Values of its other marked constants. */
+  readonly spec?: Spec;
   /** What it binds. */
   readonly buffers: readonly Tensor[];
   /** Elements to write, one or four for each invocation; those of the last buffer by default. */
@@ -72,7 +71,7 @@ export interface MapRun {
 export function dispatchMaps(ctx: GpuContext, run: MapRun): void {
   const lanes = lanesOf(ctx, { ...run, channels: [run.channels] });
   const items = (run.count ?? run.buffers.at(-1)!.size) / lanes;
-  ctx.dispatch(run.kernel(lanes, run.spec?.(lanes) ?? {}), {
+  ctx.dispatch(run.kernel(lanes, run.spec), {
     buffers: run.buffers,
     params: { items, channels: run.channels / lanes, ...run.params },
     workgroups: gridFor(items, POINTWISE_WORKGROUP),

@@ -36,15 +36,31 @@ export const POINTWISE_WORKGROUP = 64;
 /** A kernel for vec4 or scalars, with the values of its other marked constants. */
 export type PointwiseKernel = (lanes: Lanes, spec?: Spec) => Kernel;
 
+/** What a source may name besides `Elem` that follows from it, for scalars and for vec4. */
+const MARKS: Readonly<Record<string, readonly [scalar: string | number, vector: string | number]>> =
+  {
+    Elem: ["f32", "vec4<f32>"],
+    Index: ["u32", "vec4<u32>"],
+    WIDTH: [1, 4],
+    OFFSETS: ["0u", "vec4<u32>(0u, 1u, 2u, 3u)"],
+  };
+
 /**
- * A kernel whose source has the element type `Elem`.
+ * A kernel whose source has the element type `Elem`, and where it needs them `Index` (as many u32),
+ * `WIDTH` (how many) and `OFFSETS` (their numbers from 0), all marked `// @spec`.
  *
  * @param kernel The kernel with its source as written.
  * @returns What makes it for vec4 or scalars.
  */
 export function pointwiseKernel(kernel: Kernel): PointwiseKernel {
   const specialised = unrolled(kernel);
-  return (lanes, spec = {}) => specialised({ Elem: lanes === 4 ? "vec4<f32>" : "f32", ...spec });
+  const marks = Object.entries(MARKS).filter(([name]) =>
+    new RegExp(`^(alias|const) ${name}\\b.*// @spec`, "m").test(kernel.wgsl)
+  );
+  const [scalar, vector] = [0, 1].map((form) =>
+    Object.fromEntries(marks.map(([name, forms]) => [name, forms[form]!]))
+  );
+  return (lanes, spec = {}) => specialised({ ...(lanes === 4 ? vector : scalar), ...spec });
 }
 
 /** Who asks for how many lanes. */

@@ -23,6 +23,8 @@ const PRODUCTS = [
   "quadraticForm",
   "kNearest",
   "moments",
+  "toChannelsLast",
+  "toChannelsFirst",
 ] as const;
 
 const ROW_OPERATIONS = [
@@ -59,6 +61,13 @@ const POINTWISE = [
   "averagePool2dGradient",
   "globalAveragePool",
   "globalAveragePoolGradient",
+  "concatChannels",
+  "sliceChannels",
+  "resizeNearest",
+  "resizeNearestGradient",
+  "pad2d",
+  "pad2dGradient",
+  "dropout",
 ] as const;
 
 /**

@@ -141,7 +141,6 @@ export function crossEntropy(
   dispatchElementRows(ctx, {
     operation: kernel,
     kernel: KERNEL,
-    spec: (width) => width === 4 ? {} : { Index: "u32", WIDTH: 1, OFFSETS: "0u" },
     buffers: [logits, labels, loss, correct, dLogits],
     rows,
     columns,

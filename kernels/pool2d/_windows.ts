@@ -14,7 +14,7 @@ import {
 } from "../../runtime/mod.ts";
 import { hostFloats, outputTensor, requireDType, requireShape } from "../_arguments.ts";
 import { dispatchMaps, requireMaps } from "../_maps.ts";
-import { type Lanes, pointwiseKernel, type PointwiseOptions } from "../_pointwise.ts";
+import { pointwiseKernel, type PointwiseOptions } from "../_pointwise.ts";
 import averageSource from "./average_pool2d.wgsl" with { type: "text" };
 import averageGradientSource from "./average_pool2d_gradient.wgsl" with { type: "text" };
 import maxSource from "./max_pool2d.wgsl" with { type: "text" };
@@ -229,7 +229,6 @@ export function maxPool2dGradient(
   dispatchMaps(scope, {
     operation,
     kernel: MAX_GRADIENT,
-    spec: indexType,
     buffers: [taps, dY, dX],
     channels: geometry.channels,
     params: paramsOf(geometry),
@@ -373,11 +372,6 @@ function words(tensor: Tensor): Uint32Array {
   return tensor.data as Uint32Array;
 }
 
-/** The type of indices that goes with the elements' type. */
-function indexType(lanes: Lanes): { Index: string } {
-  return { Index: lanes === 4 ? "vec4<u32>" : "u32" };
-}
-
 function paramsOf(geometry: PoolGeometry): Record<string, number> {
   const { size, out, kernel, stride, before, padded } = geometry;
   return {
@@ -411,7 +405,7 @@ function dispatchMax(
   dispatchMaps(ctx, {
     operation,
     kernel: MAX,
-    spec: (lanes) => ({ ...indexType(lanes), VALUES: y ? 1 : 0, TAPS: taps ? 1 : 0 }),
+    spec: { VALUES: y ? 1 : 0, TAPS: taps ? 1 : 0 },
     buffers: [x, y ?? spare, taps ?? spare],
     count: sizeOf(shapeOf(geometry)),
     channels: geometry.channels,
@@ -429,7 +423,7 @@ function dispatchAverage(
   dispatchMaps(ctx, {
     operation,
     kernel,
-    spec: () => ({ INCLUDE_PAD: includePad ? 1 : 0 }),
+    spec: { INCLUDE_PAD: includePad ? 1 : 0 },
     buffers,
     channels: geometry.channels,
     params: paramsOf(geometry),

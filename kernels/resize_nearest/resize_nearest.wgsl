@@ -1,0 +1,40 @@
+// Maps resized to the nearest element: the asymmetric coordinates with rounding down of ONNX's Resize.
+//
+//   y[n, p, q, c] = x[n, floor(p height / out_height), floor(q width / out_width), c]
+//
+// Shapes: x: Elem[N, height, width, channels]; y: Elem[N, out_height, out_width, channels].
+// Dispatch: gridFor(items, 64), items = all elements of y; the grid folds x into y.
+
+alias Elem = vec4<f32>; // @spec
+
+struct Params {
+  items: u32,
+  channels: u32, // in units of Elem
+  height: u32,
+  width: u32,
+  out_height: u32,
+  out_width: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<Elem>;
+@group(0) @binding(1) var<storage, read_write> y: array<Elem>;
+@group(1) @binding(0) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let item = (wid.y * grid.x + wid.x) * 64u + lane;
+  if (item >= params.items) {
+    return;
+  }
+  let c = item % params.channels;
+  let column = item / params.channels;
+  let row = column / params.out_width;
+  let n = row / params.out_height;
+  let h = row % params.out_height * params.height / params.out_height;
+  let w = column % params.out_width * params.width / params.out_width;
+  y[item] = x[((n * params.height + h) * params.width + w) * params.channels + c];
+}
