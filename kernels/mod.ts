@@ -22,6 +22,7 @@ export * from "./concat/mod.ts";
 export * from "./conv2d/mod.ts";
 export * from "./cross_entropy/mod.ts";
 export * from "./dropout/mod.ts";
+export * from "./gated_product/mod.ts";
 export * from "./generalized_entropy/mod.ts";
 export * from "./gradient_norm/mod.ts";
 export * from "./head_energy/mod.ts";

@@ -26,6 +26,7 @@ import {
   type Tensor,
 } from "../../runtime/mod.ts";
 import { hostFloats, requireDType, requireVector } from "../_arguments.ts";
+import { type OutOption, outputOf } from "../_out.ts";
 import { packed, quadsOf } from "../_pack.ts";
 import {
   BLOCK_TILES,
@@ -115,7 +116,7 @@ export interface MatmulInputs {
 }
 
 /** Options of {@linkcode matmul}. */
-export interface MatmulOptions extends ProductOptions {
+export interface MatmulOptions extends ProductOptions, OutOption {
   /** `a` holds its transpose. */
   readonly transposeA?: boolean;
   /** `b` holds its transpose. */
@@ -180,7 +181,7 @@ export function matmulBytes(shape: MatmulShape): number {
  *
  * @param ctx Where to run.
  * @param inputs The operands.
- * @param options Transposes, and a forced variant.
+ * @param options Transposes, where the result goes, and a forced variant.
  * @returns f32 [M, N], or [B, M, N] when an operand is a stack.
  * @throws {ShapeError} When the shapes do not fit.
  * @throws {DTypeError} When an operand does not hold f32.
@@ -202,7 +203,10 @@ export function matmulBytes(shape: MatmulShape): number {
  */
 export function matmul(ctx: Context, inputs: MatmulInputs, options: MatmulOptions = {}): Tensor {
   const plan = planOf(inputs, options);
-  return isGpu(ctx) ? onGpu(ctx, inputs, { ...options, plan }) : onHost(ctx, inputs, plan);
+  const c = outputOf(ctx, options.out, { kernel: "matmul", name: "out", shape: plan.shape });
+  if (isGpu(ctx)) onGpu(ctx, { ...inputs, c }, { ...options, plan });
+  else onHost({ ...inputs, c }, plan);
+  return c;
 }
 
 /** Lengths and strides of one call. */
@@ -281,29 +285,29 @@ function stridesOf(stack: Stack, flipped: boolean): Strides {
   };
 }
 
-function onHost(ctx: Context, inputs: MatmulInputs, plan: Plan): Tensor {
-  const { a, b, bias } = inputs;
-  const c = matmulReference({
+function onHost(tensors: MatmulInputs & { readonly c: Tensor }, plan: Plan): void {
+  const { a, b, bias, c } = tensors;
+  const product = matmulReference({
     a: { data: hostFloats(a), ...plan.a },
     b: { data: hostFloats(b), ...plan.b },
     ...(bias === undefined ? {} : { bias: hostFloats(bias) }),
   }, plan);
-  return ctx.upload(c, plan.shape, { label: "matmul" });
+  hostFloats(c).set(product);
 }
 
 function onGpu(
   ctx: GpuContext,
-  inputs: MatmulInputs,
+  inputs: MatmulInputs & { readonly c: Tensor },
   options: MatmulOptions & { readonly plan: Plan },
-): Tensor {
+): void {
   const { plan } = options;
+  const { c } = inputs;
   const { batches, m, n } = plan;
   const variant = productVariant(ctx, "matmul", options);
-  const c = ctx.empty(plan.shape, "f32", { label: "matmul" });
-  if (c.size === 0) return c;
+  if (c.size === 0) return;
   if (variant === "naive") {
     runNaive(ctx, inputs, { c, plan });
-    return c;
+    return;
   }
   const { transposeA = false, transposeB = false } = options;
   const { k } = plan;
@@ -340,7 +344,6 @@ function onGpu(
       workgroups: gridFor(tiles, tile.perWorkgroup),
     });
   }
-  return c;
 }
 
 /** Length of k that one dispatch takes, so that no kernel's loops pass `LOOP_TURNS`. */

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { Floats } from "../_floats.ts";
+
 /** A matrix, or a stack of them, by strides in elements. */
 export interface StridedMatrix {
   /** The elements. */
@@ -55,4 +57,48 @@ export function matmulReference(
     }
   }
   return c;
+}
+
+/** Lengths of a linear layer. */
+export interface LinearSize {
+  /** Rows of the input. */
+  readonly rows: number;
+  /** Columns of the input. */
+  readonly inputs: number;
+  /** Columns of the output. */
+  readonly outputs: number;
+}
+
+/**
+ * Gradients of y = x weight^T + bias.
+ *
+ * @param arrays Input, weight [outputs, inputs], and gradient of the output.
+ * @param out Where the wanted gradients go.
+ * @param size The lengths.
+ */
+export function linearGradientReference(
+  { x, weight, dY }: { readonly x: Floats; readonly weight: Floats; readonly dY: Floats },
+  out: {
+    readonly dX?: Floats | undefined;
+    readonly dWeight?: Floats | undefined;
+    readonly dBias?: Floats | undefined;
+  },
+  { rows, inputs, outputs }: LinearSize,
+): void {
+  const dX = new Float64Array(rows * inputs);
+  const dWeight = new Float64Array(outputs * inputs);
+  const dBias = new Float64Array(outputs);
+  for (let n = 0; n < rows; n++) {
+    for (let o = 0; o < outputs; o++) {
+      const d = dY[n * outputs + o]!;
+      dBias[o]! += d;
+      for (let i = 0; i < inputs; i++) {
+        dX[n * inputs + i]! += d * weight[o * inputs + i]!;
+        dWeight[o * inputs + i]! += d * x[n * inputs + i]!;
+      }
+    }
+  }
+  out.dX?.set(dX);
+  out.dWeight?.set(dWeight);
+  out.dBias?.set(dBias);
 }

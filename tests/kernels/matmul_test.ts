@@ -130,6 +130,16 @@ gpuTest(
   },
 );
 
+gpuTest("matmul() writes where it is told", async ({ gpu, host }) => {
+  for (const ctx of [gpu, host]) {
+    const a = ctx.upload(new Float32Array([1, 2, 3, 4]), [2, 2]);
+    const out = ctx.empty([2, 2]);
+    assertEquals(matmul(ctx, { a, b: a }, { out }) === out, true);
+    assertEquals([...(await ctx.read(out))[0]!], [7, 10, 15, 22]);
+    assertThrows(() => matmul(ctx, { a, b: a }, { out: ctx.empty([4]) }), ShapeError, '"out"');
+  }
+});
+
 gpuTest("matmul() covers more workgroups than one axis of the grid has", async ({ gpu }) => {
   const rows = 65_536 * 64 + 3;
   const a = gpu.upload(Float32Array.from({ length: rows }, (_, i) => i % 1000), [rows, 1]);
