@@ -14,6 +14,7 @@
 
 export * from "./activation/mod.ts";
 export * from "./add/mod.ts";
+export * from "./augment/mod.ts";
 export * from "./batch_norm/mod.ts";
 export * from "./channel_norms/mod.ts";
 export * from "./column_reduce/mod.ts";

@@ -40,6 +40,8 @@ const ROW_OPERATIONS = [
   "channelNorms",
   "generalizedEntropy",
   "crossEntropy",
+  "layerNormGradient",
+  "l2NormalizeGradient",
   "gradientNorm",
   "keepTop",
   "softmaxExcess",
@@ -88,6 +90,8 @@ export const KERNEL_VARIANTS: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(POINTWISE.map((operation) => [operation, POINTWISE_VARIANTS])),
   ...Object.fromEntries(COLUMN_OPERATIONS.map((operation) => [operation, COLUMN_VARIANTS])),
   classSums: ["naive", "columns", "classes"],
+  gatedProduct: ["naive", "register"],
+  augment: ["naive", "quads"],
   preprocess: ["naive", "passes"],
   renderWorld: ["naive", "boxes"],
 };
@@ -118,6 +122,8 @@ export function describeVariants(gpu: Gpu): Record<string, string> {
   for (const operation of COLUMN_OPERATIONS) automatic[operation] = isSoftware ? "serial" : "tree";
   for (const operation of POINTWISE) automatic[operation] = "vector";
   automatic["classSums"] = isSoftware ? "columns" : "classes";
+  automatic["gatedProduct"] = "register";
+  automatic["augment"] = "quads, naive where the width is no multiple of four";
   automatic["preprocess"] = "passes";
   automatic["renderWorld"] = "boxes";
   const forced = Object.entries(gpu.variants).map((

@@ -17,6 +17,7 @@ import { gen } from "./scores/gen.ts";
 import { gradNorm } from "./scores/grad_norm.ts";
 import { knn } from "./scores/knn.ts";
 import { lhact } from "./scores/lhact.ts";
+import { line } from "./scores/line.ts";
 import { mahalanobis } from "./scores/mahalanobis.ts";
 import { maxLogit } from "./scores/max_logit.ts";
 import { msp } from "./scores/msp.ts";
@@ -39,6 +40,7 @@ export const SCORES: readonly ScoreMethod[] = [
   diceReact,
   ash,
   scale,
+  line,
   lhact,
   gen,
   knn,

@@ -20,6 +20,7 @@ export * from "./gen.ts";
 export * from "./grad_norm.ts";
 export * from "./knn.ts";
 export * from "./lhact.ts";
+export * from "./line.ts";
 export * from "./mahalanobis.ts";
 export * from "./max_logit.ts";
 export * from "./msp.ts";

@@ -101,6 +101,19 @@ def scale(percentile):
     return lse((test * np.exp(total / share)) @ weight.T + bias)
 
 
+def line(clip, p_a, p_w):
+    clipped = np.minimum(test, clip)
+    predicted = (clipped @ weight.T + bias).argmax(axis=1)
+    logits = []
+    for a, y in zip(clipped, predicted):
+        contributions = features[labels == y].mean(axis=0) * weight[y]
+        products = np.abs(contributions) * weight
+        kept_weight = np.where(products > np.percentile(products, p_w), weight, 0)
+        kept = np.where(contributions > np.percentile(contributions, p_a), a, 0)
+        logits.append(kept_weight @ kept + bias)
+    return lse(np.stack(logits))
+
+
 def lhact(low, high):
     u = np.maximum(test, low)
     bent = u / np.sqrt(1 + (u / high) ** 4) + low
@@ -213,6 +226,17 @@ print(
                     ("ash", {"variant": 2, "percentile": 70}, ash("s", 70)),
                     ("scale", {}, scale(85)),
                     ("scale", {"percentile": 65}, scale(65)),
+                    ("line", {}, line(np.percentile(features, 90), 90, 90)),
+                    (
+                        "line",
+                        {"clip": 0.8, "activation_percentile": 10, "weight_percentile": 10},
+                        line(0.8, 10, 10),
+                    ),
+                    (
+                        "line",
+                        {"percentile": 80, "activation_percentile": 50, "weight_percentile": 60},
+                        line(np.percentile(features, 80), 50, 60),
+                    ),
                     ("lhact", {}, lhact(*np.percentile(features, [40, 95]))),
                     (
                         "lhact",

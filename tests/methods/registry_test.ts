@@ -9,9 +9,8 @@ import {
 } from "../../methods/mod.ts";
 import { UserError } from "../../runtime/mod.ts";
 
-const ALL =
-  "msp, max_logit, energy, odin, grad_norm, react, dice, dice_react, ash, scale, lhact, gen, knn, mahalanobis, " +
-  "rmds, ssd, vim, feature_norm";
+const ALL = "msp, max_logit, energy, odin, grad_norm, react, dice, dice_react, ash, scale, line, " +
+  "lhact, gen, knn, mahalanobis, rmds, ssd, vim, feature_norm";
 
 Deno.test("SCORES lists every score under a name of its own", () => {
   assertEquals(SCORES.map((method) => method.name).join(", "), ALL);

@@ -12,6 +12,7 @@ import {
   gen,
   knn,
   lhact,
+  line,
   mahalanobis,
   maxLogit,
   msp,
@@ -414,6 +415,24 @@ Deno.test("ash warns of negative features where it divides by no sum of them", a
   ]);
 });
 
+Deno.test("line keeps nothing for a class without rows, and says so", async () => {
+  const train = memoryFeatures({
+    features: floats([3, 1], [1, 2]),
+    labels: labelsOf([0]),
+    "head.weight": floats([1, 0.5, 0.1, 1], [2, 2]),
+    "head.bias": floats([0.25, 0], [2]),
+  }, { path: "some" });
+  const fitted = await fitOnHost(line, train, { clip: 9 });
+  assertEquals(fitted.warnings, [
+    'LINe leaves out 1 of 2 classes that have no rows in "some": 1',
+  ]);
+  const test = memoryFeatures({ features: floats([0, 7], [1, 2]) });
+  for (const device of ["reference", "wasm"] as const) {
+    const scores = await scoreOn(device, fitted, test);
+    assertClose(scores, [Math.log(1 + Math.exp(0.25))], TOLERANCE.score, device);
+  }
+});
+
 Deno.test("lhact takes its bounds from the validation data, and keeps what was wished for", async () => {
   const head = { "head.weight": floats([1, 1], [1, 2]) };
   const train = memoryFeatures({ features: floats([9, 9], [1, 2]), ...head });
@@ -464,6 +483,9 @@ Deno.test("scores that need features move when parameters move", async () => {
     ["ash", { percentile: 90 }, { percentile: 65 }],
     ["ash", { variant: 0 }, { variant: 1 }],
     ["scale", { percentile: 85 }, { percentile: 65 }],
+    ["line", { percentile: 90 }, { percentile: 60 }],
+    ["line", { activation_percentile: 90 }, { activation_percentile: 40 }],
+    ["line", { weight_percentile: 90 }, { weight_percentile: 40 }],
     ["lhact", { high_percentile: 95 }, { high_percentile: 70 }],
     ["lhact", { low_percentile: 80 }, { low_percentile: 90 }],
     ["knn", { k: 1 }, { k: 9 }],
@@ -537,6 +559,16 @@ const REFUSED: readonly {
     arrays: { features: floats([1, 2], [1, 2]), "head.weight": floats([1, 2], [1, 2]) },
     parameters: { percentile: 80 },
     says: 'Cannot set "ash.percentile" to 80: it leaves none of the 2 features of "bad"',
+  },
+  {
+    what: "a label that the head has no class for",
+    method: "line",
+    arrays: {
+      features: floats([1, 2], [1, 2]),
+      labels: labelsOf([3]),
+      "head.weight": floats([1, 2], [1, 2]),
+    },
+    says: 'Cannot fit "line": "bad" has the label 3, and its head has 1 classes',
   },
   {
     what: "bounds in the wrong order",
