@@ -14,6 +14,7 @@ import { extractCommand } from "./extract.ts";
 import { fitCommand } from "./fit.ts";
 import { inspectCommand } from "./inspect.ts";
 import { scoreCommand } from "./score.ts";
+import { worldCommand } from "./world.ts";
 
 /** The commands. */
 export const COMMANDS: readonly Command[] = [
@@ -25,5 +26,6 @@ export const COMMANDS: readonly Command[] = [
   calibrateCommand,
   scoreCommand,
   exportCommand,
+  worldCommand,
   demoCommand,
 ];

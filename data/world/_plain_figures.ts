@@ -3,7 +3,7 @@
 import type { Rng } from "../../kernels/random/rng.ts";
 import type { Figure } from "./kinds.ts";
 import { between } from "./palette.ts";
-import { arc, around, box, type Path, type Point } from "./pen.ts";
+import { arc, around, box, mirror, type Point } from "./pen.ts";
 
 /** A star's outline: tips at radius 1, the corners between at `inner`, one tip upward. */
 export function starPath(tips: number, inner: number): Point[] {
@@ -13,9 +13,9 @@ export function starPath(tips: number, inner: number): Point[] {
   );
 }
 
-/** A regular polygon with a corner upward. */
-export function regularPath(corners: number, turns = -0.25): Point[] {
-  return Array.from({ length: corners }, (_, i) => around([0, 0], 1, i / corners + turns));
+/** A disc without a wedge. */
+function piePath(mouth: number): Point[] {
+  return [[0, 0], ...arc([0, 0], [0.97, 0.97], { from: mouth / 2, to: 1 - mouth / 2, steps: 18 })];
 }
 
 function gearPath(teeth: number): Point[] {
@@ -38,12 +38,10 @@ function crescentPath(bite: number): Point[] {
   ];
 }
 
-function heartPath(): Path {
-  return Array.from({ length: 22 }, (_, i) => {
-    const t = 2 * Math.PI * i / 22;
-    const y = 13 * Math.cos(t) - 5 * Math.cos(2 * t) - 2 * Math.cos(3 * t) - Math.cos(4 * t);
-    return [Math.sin(t) ** 3, -(y + 2.5) / 15] as const;
-  });
+/** Two lobes with a deep notch between them, and straight flanks down to a tip. */
+function heartPath(): Point[] {
+  const lobe = arc([0.5, -0.38], [0.5, 0.5], { from: 0.5, to: 1.07, steps: 9 });
+  return [...mirror(lobe).reverse(), ...lobe.slice(1), [0, 0.98]];
 }
 
 function dropPath(rng: Rng): Point[] {
@@ -104,7 +102,7 @@ export const PLAIN_FIGURES: Readonly<Record<string, Figure>> = {
     pen.area("body", [gearPath(7 + rng.integer(4)), hole]);
   },
   heart: (pen) => pen.area("body", [heartPath()]),
-  hexagon: (pen) => pen.area("body", [regularPath(6)]),
+  pie: (pen, rng) => pen.area("body", [piePath(between(rng, 0.17, 0.3))]),
   ring: (pen, rng) => {
     const inner = between(rng, 0.5, 0.68);
     const circle = (r: number) => arc([0, 0], [r, r], { from: 0, to: 1, steps: 20 }).slice(1);

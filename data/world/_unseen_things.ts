@@ -245,15 +245,16 @@ const pinwheel: Figure = (pen) => {
   pen.dots("light", [[0, -0.15]], 0.13);
 };
 
-/** A sheriff's badge of eight points with a hole: not the classes' star. */
-const badge: Figure = (pen) => {
-  const hole = arc([0, 0], [0.34, 0.34], { from: 0, to: 1, steps: 12 }).slice(1);
-  pen.area("body", [starPath(12, 0.8)]);
-  pen.area("accent", [hole]);
-  pen.area("dark", [[[-0.45, 0.85], [-0.1, 0.75], [-0.2, 1.2]], [[0.45, 0.85], [0.1, 0.75], [
-    0.2,
-    1.2,
-  ]]]);
+/** A rosette over two ribbons. */
+const badge: Figure = (pen, rng) => {
+  const spread = between(rng, 0.3, 0.45);
+  const ribbon: Path = [[0.02, 0], [0.4, 0], [spread + 0.3, 1.05], [spread, 0.85], [
+    spread - 0.25,
+    1,
+  ]];
+  pen.area("dark", [ribbon, mirror(ribbon)]);
+  pen.area("body", [starPath(12, 0.8).map(([x, y]) => [0.68 * x, 0.68 * y - 0.32])]);
+  pen.ellipse("accent", [0, -0.32], [0.32, 0.32]);
 };
 
 /** Kinds by name. */

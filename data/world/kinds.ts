@@ -85,7 +85,7 @@ export interface Surroundings {
 
 /** Kinds that are met in any direction; the others stand, and lean a little. */
 export const TURNING_KINDS: ReadonlySet<string> = new Set([
-  ...["arrow", "badge", "crescent", "cross", "disc", "flower", "gear", "hexagon", "key", "ring"],
+  ...["arrow", "badge", "crescent", "cross", "disc", "flower", "gear", "key", "pie", "ring"],
   ...["spiral", "star", "triangle", "wheel"],
 ]);
 

@@ -7,6 +7,13 @@
 
 export { UNSEEN_TEXTURES, WORLD_BACKGROUNDS, type WorldBackground } from "./backgrounds.ts";
 export { WORLD_CONTEXTS, type WorldContext } from "./contexts.ts";
+export {
+  WORLD_VERSION,
+  type WorldManifest,
+  type WorldManifestSplit,
+  writeWorld,
+  type WriteWorldOptions,
+} from "./folder.ts";
 export { WORLD_CLASSES, WORLD_UNSEEN_KINDS } from "./kinds.ts";
 export { type ColourName, WORLD_COLOURS } from "./palette.ts";
 export type { Pose } from "./pen.ts";

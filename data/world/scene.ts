@@ -173,7 +173,7 @@ function drawContexts(rng: Rng, home: string, pose: Pose | undefined): WorldCont
 }
 
 function drawPose(rng: Rng, kind: string): Required<Pose> {
-  const size = between(rng, 0.24, 0.38);
+  const size = between(rng, 0.26, 0.4);
   const margin = 0.85 * size;
   const turning = TURNING_KINDS.has(kind);
   return {
@@ -209,7 +209,8 @@ function drawObject(rng: Rng, kind: string, background: WorldBackground): WorldO
   const usual = chance(rng, 0.5) ? USUAL_COLOURS[kind] : undefined;
   const body = visible(rng, usual ?? WORLD_COLOURS, [ground, figure]);
   const accent = visible(rng, WORLD_COLOURS, [ground, body.rgb]);
-  const rim = chance(rng, 0.6) ? drawRim(rng, [ground, figure, body.rgb]) : {};
+  const pale = Math.min(contrast(body.rgb, ground), contrast(body.rgb, figure)) < 0.18;
+  const rim = chance(rng, 0.6) || pale ? drawRim(rng, [ground, figure, body.rgb]) : {};
   const dark = shade(body.rgb, -between(rng, 0.6, 0.8));
   const light = shade(accent.rgb, between(rng, 0.6, 0.85));
   const pen = new Pen<ObjectInk>(poseMap(pose), {
