@@ -80,7 +80,10 @@ export interface SpatialSum {
   readonly a: Tensor;
   /** Multiplies `a`, f32 of the same shape. */
   readonly b?: Tensor;
-  /** Mean and reciprocal deviation that `b` is normalised by first, f32 [maps, rows, 2]. */
+  /**
+   * What `b` is normalised by first, f32 [maps, rows, 4]: an origin, the mean relative to it, and the
+   * reciprocal deviation; the fourth number is not read.
+   */
   readonly stats?: Tensor;
   /** Multiplies the sums, 1 by default. */
   readonly factor?: number;

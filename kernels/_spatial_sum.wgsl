@@ -3,9 +3,9 @@
 //   y[n, s, c] = factor * sum over the rows r of slice s of t(n, r, c)
 //   MODE 0: t = a[n, r, c]
 //   MODE 1: t = a[n, r, c] b[n, r, c]
-//   MODE 2: t = a[n, r, c] (b[n, r, c] - mean[n, r]) scale[n, r], both from stats
+//   MODE 2: t = a[n, r, c] ((b[n, r, c] - origin[n, r]) - mean[n, r]) scale[n, r], all from stats
 //
-// Shapes: a, b: Elem[N, rows, channels]; stats: vec2<f32>[N, rows]; y: Elem[N, slices, channels]. What
+// Shapes: a, b: Elem[N, rows, channels]; stats: vec4<f32>[N, rows]; y: Elem[N, slices, channels]. What
 // a mode does not name is not read.
 // Dispatch: gridFor(items, 64), items = N slices channels; the grid folds x into y.
 // Numerics: f32, four sums per invocation, rows dealt out to them in turn. A second run over y as
@@ -25,7 +25,7 @@ struct Params {
 
 @group(0) @binding(0) var<storage, read> a: array<Elem>;
 @group(0) @binding(1) var<storage, read> b: array<Elem>;
-@group(0) @binding(2) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> stats: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> y: array<Elem>;
 @group(1) @binding(0) var<uniform> params: Params;
 
@@ -37,7 +37,7 @@ fn term(row: u32, c: u32) -> Elem {
   }
   if (MODE == 2u) { // @static
     let s = stats[row];
-    return a[i] * ((b[i] - s.x) * s.y);
+    return a[i] * (((b[i] - s.x) - s.y) * s.z);
   }
   return a[i];
 }

@@ -19,6 +19,8 @@ import main from "./l2_normalize.wgsl" with { type: "text" };
 import naive from "./l2_normalize_naive.wgsl" with { type: "text" };
 import { l2NormalizeRows } from "./reference.ts";
 
+export * from "./_gradient.ts";
+
 const KERNELS = rowKernels("l2_normalize", { naive, main }, {
   inputs: 1,
   wide: true,

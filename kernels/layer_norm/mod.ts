@@ -18,6 +18,8 @@ import main from "./layer_norm.wgsl" with { type: "text" };
 import naive from "./layer_norm_naive.wgsl" with { type: "text" };
 import { layerNormRows } from "./reference.ts";
 
+export * from "./_gradient.ts";
+
 const KERNELS = rowKernels("layer_norm", { naive, main }, {
   inputs: 3,
   wide: true,

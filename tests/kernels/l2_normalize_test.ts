@@ -1,9 +1,18 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { l2Normalize, l2NormalizeBytes, l2NormalizeFlops } from "../../kernels/l2_normalize/mod.ts";
-import { DTypeError, Host, ShapeError } from "../../runtime/mod.ts";
+import {
+  l2Normalize,
+  l2NormalizeBytes,
+  l2NormalizeFlops,
+  l2NormalizeGradient,
+  type L2NormalizeGradientOptions,
+} from "../../kernels/l2_normalize/mod.ts";
+import { l2NormalizeRows, l2NormalizeRowsGradient } from "../../kernels/l2_normalize/reference.ts";
+import { type Context, DTypeError, Host, ShapeError, type Tensor } from "../../runtime/mod.ts";
+import { checkGradient } from "../_support/gradcheck.ts";
 import { gpuTest } from "../_support/gpu.ts";
 import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
-import { LAYOUTS, MANY_ROWS, sweepRows, uniform } from "./_rows.ts";
+import { noise64 } from "./_pointwise.ts";
+import { LAYOUTS, MANY_ROWS, SEED, sweepRows, uniform } from "./_rows.ts";
 
 gpuTest("l2Normalize() agrees with the reference in every layout", async (context) => {
   await sweepRows(context, { op: (ctx, x, options) => l2Normalize(ctx, { x }, options) });
@@ -50,6 +59,66 @@ gpuTest("l2Normalize() gives rows of length one", async ({ gpu }) => {
     (_, r) => Math.hypot(...y!.subarray(r * shape[1], (r + 1) * shape[1])),
   );
   assertClose(lengths, lengths.map(() => 1), TOLERANCE.kernel);
+});
+
+function gradient(ctx: Context, x: Tensor, options: L2NormalizeGradientOptions): Tensor {
+  const dY = ctx.upload(uniform(x.shape as [number, number], { seed: 4 }), x.shape);
+  return l2NormalizeGradient(ctx, { x, dY }, options);
+}
+
+gpuTest("l2NormalizeGradient() agrees with the reference in every layout", async (context) => {
+  await sweepRows(context, {
+    op: gradient,
+    // Away from zero, where the gradient has no bound.
+    fill: (shape) => uniform(shape, { low: 0.5, high: 1.5 }),
+  });
+});
+
+gpuTest("l2NormalizeGradient() of rows shorter than epsilon, and into out", async (context) => {
+  await sweepRows(context, {
+    op: (ctx, x, options) => gradient(ctx, x, { epsilon: 2, ...options }),
+    shapes: [[5, 3], [4, 8]],
+    fill: (shape) => uniform(shape).map((value, i) => value * (i < shape[1] ? 0 : 1)),
+    layouts: [{ variant: "naive" }, { variant: "tree" }],
+  });
+  const { gpu } = context;
+  const x = gpu.upload(uniform([2, 4]), [2, 4]);
+  const out = gpu.empty([2, 4]);
+  assertEquals(l2NormalizeGradient(gpu, { x, dY: x }, { out }), out);
+});
+
+Deno.test("the reference of l2NormalizeGradient() is the derivative", () => {
+  for (const epsilon of [1e-12, 10]) {
+    const problem = { rows: 3, columns: 7, epsilon };
+    checkGradient({
+      forward: ([x]) => {
+        const y = new Float64Array(x!.length);
+        l2NormalizeRows(x!, y, problem);
+        return y;
+      },
+      backward: ([x], dY) => {
+        const dX = new Float64Array(x!.length);
+        l2NormalizeRowsGradient({ x: x!, dY }, dX, problem);
+        return [dX];
+      },
+      inputs: [noise64(21)],
+      seed: SEED,
+    });
+  }
+});
+
+Deno.test("l2NormalizeGradient() refuses what does not fit", () => {
+  using host = new Host();
+  const x = host.upload(new Float32Array(4), [2, 2]);
+  const flat = x.reshape([4]);
+  assertThrows(() => l2NormalizeGradient(host, { x: flat, dY: x }), ShapeError, '"x"');
+  assertThrows(() => l2NormalizeGradient(host, { x, dY: flat }), ShapeError, '"dY"');
+  assertThrows(() => l2NormalizeGradient(host, { x, dY: x }, { out: flat }), ShapeError, '"out"');
+  assertThrows(
+    () => l2NormalizeGradient(host, { x, dY: x }, { epsilon: 0 }),
+    RangeError,
+    "epsilon",
+  );
 });
 
 Deno.test("l2Normalize() refuses wrong shapes, types and epsilons", () => {

@@ -1,10 +1,19 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { layerNorm, layerNormBytes, layerNormFlops } from "../../kernels/layer_norm/mod.ts";
+import {
+  layerNorm,
+  layerNormBytes,
+  layerNormFlops,
+  layerNormGradient,
+  type LayerNormGradients,
+} from "../../kernels/layer_norm/mod.ts";
+import { layerNormRows, layerNormRowsGradient } from "../../kernels/layer_norm/reference.ts";
 import type { RowOptions } from "../../kernels/row_reduce/mod.ts";
 import { type Context, DTypeError, Host, ShapeError, type Tensor } from "../../runtime/mod.ts";
+import { checkGradient } from "../_support/gradcheck.ts";
 import { gpuTest } from "../_support/gpu.ts";
 import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
-import { MANY_ROWS, sweepRows, uniform } from "./_rows.ts";
+import { noise64 } from "./_pointwise.ts";
+import { MANY_ROWS, SEED, sweepRows, uniform } from "./_rows.ts";
 
 function withParameters(ctx: Context, x: Tensor, options: RowOptions): Tensor {
   const columns = x.shape[1]!;
@@ -70,6 +79,96 @@ gpuTest("layerNorm() reaches the end of few very long rows", async (context) => 
     shapes: [[2, 300_001]],
     layouts: [{}],
   });
+});
+
+/** One of the gradients, so that a sweep can compare it. */
+function gradient(name: keyof LayerNormGradients, affine = true) {
+  return (ctx: Context, x: Tensor, options: RowOptions): Tensor => {
+    const shape = x.shape as [number, number];
+    const weight = ctx.upload(uniform([1, shape[1]], { seed: 1 }), [shape[1]]);
+    const dY = ctx.upload(uniform(shape, { seed: 4 }), shape);
+    const inputs = { x, dY, ...(affine && { weight }) };
+    return layerNormGradient(ctx, inputs, { bias: true, epsilon: 1e-2, ...options })[name]!;
+  };
+}
+
+gpuTest("layerNormGradient() agrees with the reference in every layout", async (context) => {
+  await sweepRows(context, { op: gradient("dX") });
+  const layouts = [{ variant: "naive" }, { variant: "serial" }, { variant: "tree" }] as const;
+  for (const name of ["dWeight", "dBias"] as const) {
+    await sweepRows(context, { op: gradient(name), layouts });
+  }
+  for (const name of ["dX", "dBias"] as const) {
+    await sweepRows(context, { op: gradient(name, false), shapes: [[5, 16], [17, 37]], layouts });
+  }
+});
+
+gpuTest("layerNormGradient() sums the columns of many rows", async (context) => {
+  const tolerance = TOLERANCE.longSum;
+  const layouts = [{}];
+  for (const name of ["dWeight", "dBias"] as const) {
+    const shapes = [MANY_ROWS, [9001, 8]] as const;
+    await sweepRows(context, { op: gradient(name), shapes, layouts, tolerance });
+  }
+});
+
+gpuTest("layerNormGradient() keeps its digits where the mean is large", async (context) => {
+  for (const name of ["dX", "dWeight"] as const) {
+    await sweepRows(context, {
+      op: gradient(name),
+      fill: (shape) => uniform(shape).map((value) => 1024 + Math.round(value * 256) / 256),
+      shapes: [[5, 16], [9, 100], [17, 511]],
+      layouts: [{ variant: "serial" }, { variant: "tree" }, { variant: "tree", lanes: 256 }],
+    });
+  }
+});
+
+gpuTest("layerNormGradient() writes into out", ({ gpu }) => {
+  const x = gpu.upload(uniform([2, 4]), [2, 4]);
+  const weight = gpu.upload(uniform([1, 4]), [4]);
+  const out = gpu.empty([2, 4]);
+  const [outWeight, outBias] = [gpu.empty([4]), gpu.empty([4])];
+  const made = layerNormGradient(gpu, { x, weight, dY: x }, { out, outWeight, outBias });
+  assertEquals(made, { dX: out, dWeight: outWeight, dBias: outBias });
+});
+
+Deno.test("the reference of layerNormGradient() is the derivative", () => {
+  const size = { rows: 3, columns: 6 };
+  checkGradient({
+    forward: ([x, weight, bias]) => {
+      const y = new Float64Array(x!.length);
+      layerNormRows(x!, y, { ...size, weight: weight!, bias: bias!, epsilon: 1e-3 });
+      return y;
+    },
+    backward: ([x, weight], dY) => {
+      const dX = new Float64Array(x!.length);
+      const [dWeight, dBias] = [new Float64Array(6), new Float64Array(6)];
+      const problem = { ...size, weight: weight!, epsilon: 1e-3 };
+      layerNormRowsGradient({ x: x!, dY }, { dX, dWeight, dBias }, problem);
+      return [dX, dWeight, dBias];
+    },
+    inputs: [noise64(18), noise64(6, { seed: 2 }), noise64(6, { seed: 3 })],
+    seed: SEED,
+  });
+});
+
+Deno.test("layerNormGradient() refuses what does not fit", () => {
+  using host = new Host();
+  const x = host.upload(new Float32Array(6), [2, 3]);
+  const three = host.upload(new Float32Array(3), [3]);
+  const run = (...args: [object?, object?]) =>
+    layerNormGradient(host, { x, dY: x, ...args[0] }, args[1] ?? {});
+  assertEquals(Object.keys(run()), ["dX"]);
+  assertEquals(Object.keys(run({ weight: three })), ["dX", "dWeight", "dBias"]);
+  assertEquals(Object.keys(run({ weight: three }, { bias: false })), ["dX", "dWeight"]);
+  assertThrows(() => run({ x: three }), ShapeError, '"x"');
+  assertThrows(() => run({ dY: three }), ShapeError, '"dY"');
+  assertThrows(() => run({ weight: x }), ShapeError, '"weight"');
+  assertThrows(() => run({}, { out: three }), ShapeError, '"out"');
+  assertThrows(() => run({ weight: three }, { outBias: x }), ShapeError, '"outBias"');
+  assertThrows(() => run({}, { outWeight: three }), TypeError, '"outWeight"');
+  assertThrows(() => run({}, { outBias: three, bias: false }), TypeError, '"outBias"');
+  assertThrows(() => run({}, { epsilon: 0 }), RangeError, "epsilon");
 });
 
 Deno.test("layerNorm() refuses wrong shapes, types and epsilons", () => {
