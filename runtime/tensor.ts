@@ -205,6 +205,18 @@ export class Tensor implements Disposable {
     return new Tensor(storage, { ...layout, offset: this.offset + begin * BYTES_PER_ELEMENT });
   }
 
+  /**
+   * Whether this tensor and another lie in one buffer or array.
+   *
+   * @param other A tensor of the same context.
+   * @returns True for a tensor and its views.
+   */
+  sharesMemory(other: Tensor): boolean {
+    const [mine, theirs] = [this.#use(), other.#use()];
+    if (mine.kind === "webgpu") return theirs.kind === "webgpu" && mine.buffer === theirs.buffer;
+    return theirs.kind === "reference" && mine.data.buffer === theirs.data.buffer;
+  }
+
   /** Gives the memory back; a second call does nothing. */
   dispose(): void {
     const storage = this.#storage;

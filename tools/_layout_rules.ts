@@ -19,7 +19,7 @@ export interface Import {
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   runtime: [],
   kernels: ["runtime"],
-  nn: ["runtime", "kernels"],
+  nn: ["runtime", "kernels", "data"],
   data: ["runtime", "kernels"],
   eval: ["runtime", "kernels"],
   onnx: ["runtime", "kernels", "nn", "data"],

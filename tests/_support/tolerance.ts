@@ -43,8 +43,18 @@ export const TOLERANCE = {
   colour: { absolute: 4e-4, relative: 0 },
   /** Colours rounded to bytes on two executors. */
   byte: { absolute: 1, relative: 0 },
+  /** A whole network in the engine against onnxruntime. */
+  network: { absolute: 1e-4, relative: 1e-4 },
+  /** Slopes of a network in float64 against central differences, relative to the largest slope. */
+  networkSlope: { absolute: 1e-6, relative: 1e-6 },
+  /** The same when values on the way are rounded to f32: 1e-7 over twice a step of 5e-5. */
+  roundedSlope: { absolute: 2e-3, relative: 1e-3 },
   /** One network on two execution providers. */
   provider: { absolute: 1e-3, relative: 1e-3 },
+  /** Gradients of a whole network in f32 against PyTorch's in float64. */
+  trainedGradient: { absolute: 2e-5, relative: 2e-3, normalisedSquaredError: 1e-7 },
+  /** Losses and weights over tens of training steps in f32 against float64: errors compound. */
+  trainingCurve: { absolute: 2e-3, relative: 5e-3 },
 } as const;
 
 /** Where two arrays differ most, and by how much. */
