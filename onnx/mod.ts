@@ -31,6 +31,7 @@ export * from "./inspection.ts";
 export * from "./join.ts";
 export * from "./metadata.ts";
 export * from "./model.ts";
+export * from "./network/mod.ts";
 export * from "./node.ts";
 export type {
   AttributeProto,

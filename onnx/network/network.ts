@@ -92,17 +92,17 @@ export function importNetwork(
   inspection: Inspection,
   options: NetworkOptions = {},
 ): Network {
-  return new Network(ctx, { model, plan: planNetwork(model, inspection, options), options });
+  return new Network(ctx, { model, inspection, options });
 }
 
-/** What a network is made of; {@linkcode importNetwork} puts it together. */
-export interface NetworkParts {
+/** What a network is made from. */
+export interface NetworkSource {
   /** The model. */
   readonly model: OnnxModel;
-  /** Inputs, steps, weights. */
-  readonly plan: NetworkPlan;
+  /** What was found in it. */
+  readonly inspection: Inspection;
   /** What learns, and how. */
-  readonly options: NetworkOptions;
+  readonly options?: NetworkOptions;
 }
 
 /**
@@ -140,12 +140,14 @@ export class Network implements Disposable {
   readonly #lifetimes: Lifetimes;
 
   /**
-   * Puts a network together; {@linkcode importNetwork} does it for you.
+   * Makes a network, as {@linkcode importNetwork} does.
    *
    * @param ctx Where it lives.
-   * @param parts What it is made of.
+   * @param source The model, what was found in it, and what learns.
+   * @throws {UserError} When the model can not be trained.
    */
-  constructor(ctx: Context, { model, plan, options }: NetworkParts) {
+  constructor(ctx: Context, { model, inspection, options = {} }: NetworkSource) {
+    const plan = planNetwork(model, inspection, options);
     this.#ctx = ctx;
     this.#model = model;
     this.#plan = plan;
