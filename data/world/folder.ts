@@ -58,7 +58,7 @@ export interface WorldManifestSplit {
 /** What `world.json` says of its folder. */
 export interface WorldManifest {
   /** Always `oodgpu-world`. */
-  readonly format: typeof FORMAT;
+  readonly format: "oodgpu-world";
   /** The version of the world. */
   readonly version: number;
   /** The seed. */
