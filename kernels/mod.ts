@@ -15,6 +15,7 @@
 export * from "./activation/mod.ts";
 export * from "./add/mod.ts";
 export * from "./augment/mod.ts";
+export * from "./background_mask/mod.ts";
 export * from "./batch_norm/mod.ts";
 export * from "./channel_norms/mod.ts";
 export * from "./column_reduce/mod.ts";

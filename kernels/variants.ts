@@ -20,6 +20,7 @@ const PRODUCTS = [
   "euclideanMin",
   "klMin",
   "headEnergy",
+  "backgroundMask",
   "quadraticForm",
   "kNearest",
   "moments",
