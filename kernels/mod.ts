@@ -37,6 +37,7 @@ export * from "./matmul/linear.ts";
 export * from "./matmul/mod.ts";
 export * from "./moments/mod.ts";
 export * from "./mul/mod.ts";
+export * from "./norm_hinge/mod.ts";
 export * from "./optimizer/mod.ts";
 export * from "./pad2d/mod.ts";
 export * from "./percentile/mod.ts";

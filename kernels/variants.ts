@@ -40,6 +40,7 @@ const ROW_OPERATIONS = [
   "l2Normalize",
   "channelNorms",
   "generalizedEntropy",
+  "normHinge",
   "crossEntropy",
   "layerNormGradient",
   "l2NormalizeGradient",
