@@ -1,6 +1,11 @@
 import { assertEquals } from "@std/assert";
 import {
+  augment,
+  backgroundMask,
+  batchNormTrain,
   channelNorms,
+  columnMean,
+  columnSum,
   conv2d,
   conv2dDataGradient,
   conv2dWeightGradient,
@@ -19,6 +24,7 @@ import {
   layerNorm,
   matmul,
   moments,
+  normHinge,
   quadraticForm,
   renderWorld,
   rowArgmax,
@@ -57,6 +63,30 @@ const RUNS: Readonly<Record<string, (ctx: GpuContext, x: Tensor) => unknown>> = 
     }),
   kNearest: (ctx, x) => kNearest(ctx, { queries: x, bank: x }, { k: 2 }),
   moments: (ctx, x) => moments(ctx, { x, shift: ctx.upload(new Float32Array(8), [8]) }),
+  backgroundMask: (ctx, x) =>
+    backgroundMask(ctx, {
+      features: x.reshape([1, 4, 8]),
+      weight: ctx.upload(new Float32Array(16), [2, 8]),
+      labels: ctx.upload(new Int32Array(1), [1]),
+    }, { delta: 0.5 }),
+  augment: (ctx) =>
+    augment(ctx, {
+      pixels: ctx.upload(new Uint32Array(3), [3]),
+      draws: ctx.upload(new Int32Array(3), [1, 3]),
+    }, {
+      height: 1,
+      width: 4,
+      spec: { channels: "RGB", range: 1, mean: [0, 0, 0], scale: [1, 1, 1] },
+    }),
+  batchNorm: (ctx, x) => {
+    const vector = () => ctx.upload(new Float32Array(8).fill(1), [8]);
+    const running = { runningMean: vector(), runningVariance: vector() };
+    return batchNormTrain(ctx, { x, weight: vector(), bias: vector(), ...running });
+  },
+  columnMean: (ctx, x) => columnMean(ctx, { x }),
+  columnSum: (ctx, x) => columnSum(ctx, { x }),
+  normHinge: (ctx, x) =>
+    normHinge(ctx, { features: x, mask: ctx.upload(new Float32Array(4), [4]) }, { margin: 1 }),
   rowSum: (ctx, x) => rowSum(ctx, { x }),
   rowMean: (ctx, x) => rowMean(ctx, { x }),
   rowMax: (ctx, x) => rowMax(ctx, { x }),
