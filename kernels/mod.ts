@@ -12,6 +12,7 @@
  * @module
  */
 
+export type { OutOption } from "./_out.ts";
 export * from "./activation/mod.ts";
 export * from "./add/mod.ts";
 export * from "./augment/mod.ts";

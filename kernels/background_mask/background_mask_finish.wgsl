@@ -8,11 +8,12 @@
 // Shapes: x: vec4<f32>[rows, quads]; weight: vec4<f32>[classes, quads], both padded with zeros along
 // k; bias: f32[classes], read when has_bias is 1; labels: i32[rows / locations];
 // first: f32[segments, rows], tops; second: u32[segments, rows], bits of the masses;
-// mask, probability: f32[rows].
+// mask, probability: f32[rows]; without HAS_PROBABILITY that is not written.
 // Dispatch: gridFor(rows, WORKGROUP); the grid folds x into y. Accumulator: f32, in the order of k.
 // quads + segments is at most 60,000.
 
 override WORKGROUP: u32 = 8u;
+override HAS_PROBABILITY: bool = true;
 
 struct Params {
   rows: u32,
@@ -62,6 +63,8 @@ fn main(
     z += bias[label];
   }
   let p = min(1.0, exp(z - top) / mass);
-  probability[row] = p;
+  if (HAS_PROBABILITY) {
+    probability[row] = p;
+  }
   mask[row] = select(0.0, 1.0, p < params.delta);
 }

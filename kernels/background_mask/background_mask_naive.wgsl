@@ -8,6 +8,8 @@
 // labels: i32[rows / locations]; mask, probability: f32[rows].
 // Dispatch: gridFor(rows, 64); the grid folds x into y. Accumulator: f32.
 
+override HAS_PROBABILITY: bool = true;
+
 struct Params {
   rows: u32,
   k: u32,
@@ -55,6 +57,8 @@ fn main(
     }
   }
   let p = min(1.0, exp(own - top) / mass);
-  probability[row] = p;
+  if (HAS_PROBABILITY) {
+    probability[row] = p;
+  }
   mask[row] = select(0.0, 1.0, p < params.delta);
 }

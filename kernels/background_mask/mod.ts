@@ -78,14 +78,16 @@ export interface BackgroundMaskInputs {
 export interface BackgroundMaskOptions extends ProductOptions, OutOption {
   /** Locations whose true class has less probability than this are background. */
   readonly delta: number | Scalar;
+  /** Whether the probabilities are wanted as well, for maps of them; no by default. */
+  readonly probabilities?: boolean;
 }
 
 /** What {@linkcode backgroundMask} gives. */
 export interface BackgroundMask {
   /** 1 at background locations, else 0: f32 [N, L] or [N, H, W]. */
   readonly mask: Tensor;
-  /** Probability of the true class, f32 of the same shape. */
-  readonly probability: Tensor;
+  /** Probability of the true class, f32 of the same shape, where wanted. */
+  readonly probabilities?: Tensor;
 }
 
 /**
@@ -100,8 +102,9 @@ export interface BackgroundMask {
  *
  * @param ctx Where it runs.
  * @param inputs Features, head and labels.
- * @param options The threshold, where the mask goes, and a forced variant.
- * @returns Mask and probability.
+ * @param options The threshold, whether probabilities are wanted, where the mask goes, and a forced
+ * variant.
+ * @returns The mask, and where wanted the probabilities.
  * @throws {ShapeError} When a shape does not fit.
  * @throws {DTypeError} When `labels` does not hold i32, or another tensor does not hold f32.
  * @throws {RangeError} When delta is not from 0 to 1, there is no class, or the forced variant does
@@ -151,10 +154,13 @@ export function backgroundMask(
   }
   const places = shape.slice(0, -1);
   const mask = outputOf(ctx, options.out, { kernel, name: "out", shape: places });
-  const probability = ctx.empty(places, "f32", { label: "probability of the true class" });
+  const probabilities = options.probabilities
+    ? ctx.empty(places, "f32", { label: "probabilities of the true class" })
+    : undefined;
+  const made: BackgroundMask = { mask, ...(probabilities === undefined ? {} : { probabilities }) };
   if (isGpu(ctx)) {
-    onGpu(ctx, { ...inputs, mask, probability }, { ...options, images, channels, classes });
-    return { mask, probability };
+    onGpu(ctx, { ...inputs, ...made }, { ...options, images, channels, classes });
+    return made;
   }
   const found = probabilityReference({
     features: hostFloats(features),
@@ -162,9 +168,9 @@ export function backgroundMask(
     bias: bias && hostFloats(bias),
     labels: labels.data as Int32Array,
   }, classes);
-  hostFloats(probability).set(found);
+  if (probabilities !== undefined) hostFloats(probabilities).set(found);
   hostFloats(mask).set(found.map((p) => p < scalarValue(delta) ? 1 : 0));
-  return { mask, probability };
+  return made;
 }
 
 type Call = BackgroundMaskOptions & {
@@ -178,23 +184,26 @@ function onGpu(
   tensors: BackgroundMaskInputs & BackgroundMask,
   call: Call,
 ): void {
-  const { features, weight, bias, labels, mask, probability } = tensors;
+  const { features, weight, bias, labels, mask, probabilities } = tensors;
   const { images, channels, classes, delta } = call;
   const rows = mask.size;
   const variant = productVariant(ctx, "backgroundMask", call);
   requireRowProductLength("backgroundMask", channels);
   if (rows === 0) return;
+  using scope = ctx.scope();
+  const target = probabilities ?? scope.empty([4], "f32", { label: "unused binding" });
+  const overrides = { HAS_PROBABILITY: probabilities === undefined ? 0 : 1 };
   const common = { rows, locations: rows / images, delta, hasBias: bias === undefined ? 0 : 1 };
   if (variant === "naive") {
     requireTurns(ctx, call);
     ctx.dispatch(NAIVE, {
-      buffers: [features, weight, bias ?? weight, labels, mask, probability],
+      buffers: [features, weight, bias ?? weight, labels, mask, target],
       params: { ...common, k: channels, classes },
       workgroups: gridFor(rows, 64),
+      overrides,
     });
     return;
   }
-  using scope = ctx.scope();
   const x = packed(scope, features, { rows, k: channels });
   const y = packed(scope, weight, { rows: classes, k: channels });
   const extra = bias && packed(scope, bias, { rows: 1, k: classes });
@@ -214,10 +223,10 @@ function onGpu(
   });
   const workgroup = ctx.gpu.adapter.isSoftware ? SOFTWARE_WORKGROUP : GPU_WORKGROUP;
   scope.dispatch(FINISH, {
-    buffers: [x, y, bias ?? x, labels, first, second, mask, probability],
+    buffers: [x, y, bias ?? x, labels, first, second, mask, target],
     params: { ...common, quads: quadsOf(channels), segments },
     workgroups: gridFor(rows, workgroup),
-    overrides: { WORKGROUP: workgroup },
+    overrides: { ...overrides, WORKGROUP: workgroup },
   });
 }
 
@@ -260,21 +269,21 @@ export function backgroundMaskFlops(shape: BackgroundMaskShape): number {
 }
 
 /**
- * Bytes that {@linkcode backgroundMask} must move at least: features and head read once, mask and
- * probability written once.
+ * Bytes that {@linkcode backgroundMask} must move at least: features and head read once, mask
+ * written once.
  *
  * @param shape Its lengths.
- * @returns 4 (L C + K C + K + 2 L).
+ * @returns 4 (L C + K C + K + L).
  *
  * @example A small map
  * ```ts
  * import { backgroundMaskBytes } from "@oodgpu/oodgpu/kernels";
  * import { assertEquals } from "@std/assert";
  *
- * assertEquals(backgroundMaskBytes({ locations: 2, classes: 3, channels: 4 }), 108);
+ * assertEquals(backgroundMaskBytes({ locations: 2, classes: 3, channels: 4 }), 100);
  * ```
  */
 export function backgroundMaskBytes(shape: BackgroundMaskShape): number {
   const { locations, classes, channels } = shape;
-  return 4 * (locations * channels + classes * channels + classes + 2 * locations);
+  return 4 * (locations * channels + classes * channels + classes + locations);
 }
