@@ -47,6 +47,7 @@ const ROW_OPERATIONS = [
   "gradientNorm",
   "keepTop",
   "softmaxExcess",
+  "confidenceGradient",
 ] as const;
 
 const COLUMN_OPERATIONS = ["batchNorm", "columnSum", "columnMean"] as const;
@@ -72,6 +73,7 @@ const POINTWISE = [
   "pad2d",
   "pad2dGradient",
   "dropout",
+  "signStep",
 ] as const;
 
 /**
