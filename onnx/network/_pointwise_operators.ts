@@ -22,6 +22,8 @@ export const POINTWISE_OPERATORS: Readonly<Record<string, Operator>> = {
   Relu: (node) => simple(node, ({ tape }, x) => activate(tape, x, { kind: "relu" })),
   Sigmoid: (node) => simple(node, ({ tape }, x) => activate(tape, x, { kind: "sigmoid" })),
   Clip: clip,
+  HardSigmoid: (node, compiler) => hardSigmoid(node, compiler, { swish: false }),
+  HardSwish: (node, compiler) => hardSigmoid(node, compiler, { swish: true }),
   Identity: passed,
   Cast: passed,
   Dropout: dropout,
@@ -47,6 +49,26 @@ function clip(node: OnnxNode, compiler: Compiler): Step {
   const min = bound("min", 1, -LARGEST);
   const max = bound("max", 2, LARGEST);
   return simple(node, ({ tape }, x) => activate(tape, x, { kind: "clip", min, max }));
+}
+
+/** clip(alpha x + beta, 0, 1), and for HardSwish, whose alpha is 1/6 and beta 1/2, x times that. */
+function hardSigmoid(node: OnnxNode, compiler: Compiler, { swish }: { swish: boolean }): Step {
+  const x = node.inputs[0]!;
+  const constant = (value: number) => ({
+    constant: compiler.weights.constant(
+      new Float32Array(compiler.channels(x, node)).fill(Math.fround(value)),
+    ),
+  });
+  const weight = constant(swish ? 1 / 6 : node.float("alpha", 0.2));
+  const bias = constant(swish ? 1 / 2 : node.float("beta", 0.5));
+  const line = affine(node, compiler, { x, weight, bias });
+  return {
+    ...line,
+    run: (run) => {
+      const gate = activate(run.tape, line.run(run), { kind: "clip", min: 0, max: 1 });
+      return swish ? mul(run.tape, run.value(x), gate) : gate;
+    },
+  };
 }
 
 /** What changes no number here: everything is computed in float32. */

@@ -200,7 +200,8 @@ export const gated: Family = ({ opset = 17 } = {}) => {
   const scale = b.constant(waves(6, 77), { shape: [6, 1, 1], name: "layer_scale" });
   const block = b.node("Mul", [scale, b.node("Mul", [gate, map])]);
   const half = b.node("Mul", [b.node("Add", [block, map]), b.constant(0.5)]);
-  b.classify(half, 6);
+  const hard = b.node("HardSigmoid", [half], { attributes: { alpha: 0.3, beta: 0.4 } });
+  b.classify(b.node("HardSwish", [b.node("Mul", [half, hard])]), 6);
   return b.build();
 };
 
