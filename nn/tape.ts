@@ -134,7 +134,7 @@ export class Tape {
       const dY = store.take(node.variable);
       if (dY !== undefined) this.#visit(node, dY);
       node.saved?.forEach((tensor) => tensor.dispose());
-      if (!this.#retained.has(node.output)) node.output.dispose();
+      if (!this.#isRetained(node.output)) node.output.dispose();
     }
     this.#nodes.length = 0;
   }
@@ -148,6 +148,13 @@ export class Tape {
    */
   gradientOf(variable: Variable): Tensor | undefined {
     return this.#store.peek(variable);
+  }
+
+  /** Whether somebody keeps a tensor, or a view of it. */
+  #isRetained(tensor: Tensor): boolean {
+    if (this.#retained.has(tensor)) return true;
+    return !tensor.disposed &&
+      [...this.#retained].some((kept) => !kept.disposed && kept.sharesMemory(tensor));
   }
 
   #visit(node: Node, dY: Tensor): void {
