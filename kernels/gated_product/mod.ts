@@ -184,12 +184,11 @@ function onGpu(ctx: GpuContext, inputs: GatedProductInputs, call: Call): Tensor 
   const z = ctx.empty([rows, classes], "f32", { label: kernel });
   if (z.size === 0) return z;
   using scope = ctx.scope();
-  const spare = scope.empty([4], "f32", { label: "unused binding" });
   const common = { rows, classes, "has_bias": bias === undefined ? 0 : 1, clip };
-  const rest = [mask?.bounds ?? spare, mask?.index ?? spare, bias ?? spare, z];
+  const rest = [mask?.bounds ?? weight, mask?.index ?? weight, bias ?? weight, z];
   if (variant === "naive") {
     scope.dispatch(NAIVE, {
-      buffers: [features, weight, mask?.gates ?? spare, ...rest],
+      buffers: [features, weight, mask?.gates ?? weight, ...rest],
       params: { ...common, channels },
       workgroups: gridFor(rows * classes, 64),
       overrides: { GATED: mask === undefined ? 0 : 1 },
@@ -199,7 +198,7 @@ function onGpu(ctx: GpuContext, inputs: GatedProductInputs, call: Call): Tensor 
   const x = packed(scope, features, { rows, k: channels });
   const w = packed(scope, weight, { rows: classes, k: channels });
   const gates = mask === undefined
-    ? spare
+    ? w
     : packed(scope, mask.gates, { rows: mask.gates.shape[0]!, k: channels });
   const columnTiles = Math.ceil(classes / TILE.columns);
   const tiles = columnTiles * Math.ceil(rows / TILE.rows);

@@ -84,7 +84,7 @@ export const ash: ScoreMethod = defineScore({
     const bias = placeArray(context, state, "bias");
     const options = { count: keptOf(state), mode: modeOf(state.parameters) };
     return (scope, batch) => {
-      const features = keepTop(scope, { x: batch["features"]! }, options);
+      using features = keepTop(scope, { x: batch["features"]! }, options);
       return headEnergy(scope, { features, weight, bias });
     };
   },

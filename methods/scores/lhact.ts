@@ -89,7 +89,7 @@ export const lhact: ScoreMethod = defineScore({
     const bias = placeArray(context, state, "bias");
     const bounds = boundsOf(state.parameters);
     return (scope, batch) => {
-      const features = lhActivation(scope, { x: batch["features"]! }, bounds);
+      using features = lhActivation(scope, { x: batch["features"]! }, bounds);
       return headEnergy(scope, { features, weight, bias });
     };
   },

@@ -100,8 +100,9 @@ export const line: ScoreMethod = defineScore({
     const options = { clip: state.parameters["clip"]! };
     return (scope, batch) => {
       const head = { features: batch["features"]!, weight, bias };
-      const index = rowArgmax(scope, { x: gatedProduct(scope, head, options) });
-      const masked = gatedProduct(scope, { ...head, mask: { gates, bounds, index } }, options);
+      using whole = gatedProduct(scope, head, options);
+      using index = rowArgmax(scope, { x: whole });
+      using masked = gatedProduct(scope, { ...head, mask: { gates, bounds, index } }, options);
       return rowLogSumExp(scope, { x: masked });
     };
   },

@@ -80,9 +80,9 @@ export const rmds: ScoreMethod = defineScore({
     const mean = context.upload(new Float32Array(r), [r]);
     const whitening = context.upload(diagonal(shrink), [r, r]);
     return (scope, batch) => {
-      const features = matmul(scope, { a: batch["features"]!, b, bias });
-      const near = euclideanMin(scope, { features, centres }).value;
-      const all = quadraticForm(scope, { x: features, mean, whitening });
+      using features = matmul(scope, { a: batch["features"]!, b, bias });
+      using near = euclideanMin(scope, { features, centres }).value;
+      using all = quadraticForm(scope, { x: features, mean, whitening });
       return combineRows(scope, { a: near, b: all }, { scale: -1 });
     };
   },

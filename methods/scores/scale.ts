@@ -61,7 +61,7 @@ export const scale: ScoreMethod = defineScore({
     const bias = placeArray(context, state, "bias");
     const count = keptOf(state);
     return (scope, batch) => {
-      const features = keepTop(scope, { x: batch["features"]! }, { count, mode: "scaleAll" });
+      using features = keepTop(scope, { x: batch["features"]! }, { count, mode: "scaleAll" });
       return headEnergy(scope, { features, weight, bias });
     };
   },

@@ -59,8 +59,9 @@ export const ssd: ScoreMethod = defineScore({
     const mean = placeArray(context, state, "mean");
     const whitening = placeArray(context, state, "whitening");
     return (scope, batch) => {
-      const x = l2Normalize(scope, { x: batch["features"]! }, { epsilon: EPSILON });
-      return combineRows(scope, { a: quadraticForm(scope, { x, mean, whitening }) }, { scale: -1 });
+      using x = l2Normalize(scope, { x: batch["features"]! }, { epsilon: EPSILON });
+      using a = quadraticForm(scope, { x, mean, whitening });
+      return combineRows(scope, { a }, { scale: -1 });
     };
   },
   graph(builder, inputs, state) {
