@@ -6,6 +6,7 @@ import {
   channelNorms,
   columnMean,
   columnSum,
+  confidenceGradient,
   conv2d,
   conv2dDataGradient,
   conv2dWeightGradient,
@@ -33,6 +34,7 @@ import {
   rowMaxSoftmax,
   rowMean,
   rowSum,
+  signStep,
   softmax,
   softmaxExcess,
 } from "../../kernels/mod.ts";
@@ -103,6 +105,8 @@ const RUNS: Readonly<Record<string, (ctx: GpuContext, x: Tensor) => unknown>> = 
   gradientNorm: (ctx, x) => gradientNorm(ctx, { features: x, logits: x }),
   keepTop: (ctx, x) => keepTop(ctx, { x }, { count: 3 }),
   softmaxExcess: (ctx, x) => softmaxExcess(ctx, { x }),
+  confidenceGradient: (ctx, x) => confidenceGradient(ctx, { logits: x }),
+  signStep: (ctx, x) => signStep(ctx, { x, gradient: x }, { step: Array(8).fill(1) }),
 };
 
 async function runs(gpu: Gpu, operation: string): Promise<boolean> {
