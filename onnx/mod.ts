@@ -26,6 +26,7 @@ export * from "./extraction.ts";
 export * from "./extraction_options.ts";
 export * from "./graph.ts";
 export * from "./head_weights.ts";
+export * from "./input_gradient.ts";
 export * from "./inspect.ts";
 export * from "./inspection.ts";
 export * from "./join.ts";
@@ -51,6 +52,7 @@ export type {
   UnknownField,
   ValueInfoProto,
 } from "./proto/mod.ts";
+export * from "./odin.ts";
 export * from "./preprocessing.ts";
 export * from "./session.ts";
 export * from "./shapes.ts";
