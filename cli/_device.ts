@@ -6,6 +6,7 @@
 
 import { KERNEL_VARIANTS } from "../kernels/mod.ts";
 import { chooseExecutor, type Device, type Executor } from "../methods/mod.ts";
+import type { ExtractionStart } from "../onnx/mod.ts";
 import { Gpu } from "../runtime/mod.ts";
 import { type Arguments, type OptionSpec, UsageError } from "./_arguments.ts";
 import { parseNamed } from "./_named.ts";
@@ -82,4 +83,21 @@ export async function openExecutor(args: Arguments, terminal: Terminal): Promise
       gpu?.[Symbol.dispose]();
     },
   };
+}
+
+/**
+ * Says in one line where ODIN's gradients are computed, when that is not where the model runs.
+ *
+ * @param start What an extraction is going to do.
+ * @param terminal Where the line goes.
+ */
+export function describeOdin({ odin, device }: ExtractionStart, terminal: Terminal): void {
+  if (odin?.device === "reference") {
+    terminal.note(
+      "Note: no WebGPU adapter can be had, so ODIN's gradients are computed on the reference, " +
+        "which is slow",
+    );
+  } else if (odin !== undefined && device === "wasm") {
+    terminal.note(`ODIN's gradients run on ${odin.deviceName}`);
+  }
 }

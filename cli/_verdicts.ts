@@ -5,9 +5,10 @@
  */
 
 import { type FeatureSet, openFeatures, openImages, type SkippedImage } from "../data/mod.ts";
-import { blockOf, type Detector, requireSameSource, type Verdict } from "../methods/mod.ts";
+import { blockOf, type Detector, odinOf, requireSameSource, type Verdict } from "../methods/mod.ts";
 import { extractFeatures } from "../onnx/mod.ts";
 import type { Terminal } from "./_terminal.ts";
+import { describeOdin } from "./_device.ts";
 import { scoreSet, type ScoringRun } from "./_scoring.ts";
 
 /** The verdict on one image. */
@@ -51,7 +52,7 @@ export async function judgeImages(
   run: ScoringRun & { readonly model: string; readonly source: string },
 ): Promise<Judgement> {
   const images = await openImages(run.source, { labels: "none" });
-  const block = blockOf(detector);
+  const [block, odin] = [blockOf(detector), odinOf(detector)];
   const folder = await Deno.makeTempDir({ prefix: "ood-score-" });
   try {
     using progress = run.terminal.progress("extract", images.count, { unit: "images" });
@@ -62,6 +63,8 @@ export async function judgeImages(
       device: run.executor.kind === "webgpu" ? "webgpu" : "wasm",
       featureMap: detector.fitted.needs.includes("feature_map") ? "f32" : "none",
       ...(block === undefined ? {} : { block }),
+      ...(odin === undefined ? {} : { odin }),
+      onStart: (start) => describeOdin(start, run.terminal),
       onProgress: ({ done, total }) => progress.update(done, total),
       signal: run.signal,
     });

@@ -19,13 +19,15 @@ import {
   type ExtractionStart,
   type ExtractionSummary,
   loadSidecar,
+  ODIN_DEFAULTS,
+  type OdinSettings,
   parseSidecar,
   type Sidecar,
 } from "../onnx/mod.ts";
 import { Gpu, UserError } from "../runtime/mod.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
-import { MODEL_DEVICE_OPTION, VARIANT_OPTION, variantsOf } from "./_device.ts";
+import { describeOdin, MODEL_DEVICE_OPTION, VARIANT_OPTION, variantsOf } from "./_device.ts";
 import { formatDuration, type Progress, type Terminal } from "./_terminal.ts";
 
 /** The command. */
@@ -71,6 +73,18 @@ export const extractCommand: Command = {
       choices: ["none", "f16", "f32"],
       default: "none",
     },
+    { name: "odin", help: "store logits of images moved against their gradient, for odin" },
+    {
+      name: "odin-temperature",
+      value: "T",
+      help:
+        `divides the logits whose loss is differentiated (default ${ODIN_DEFAULTS.temperature})`,
+    },
+    {
+      name: "odin-epsilon",
+      value: "E",
+      help: `length of the step, of colours from 0 to 1 (default ${ODIN_DEFAULTS.epsilon})`,
+    },
     { name: "seed", value: "N", help: "seed of synthetic images", default: "0" },
     { name: "json", help: "print the summary as JSON" },
   ],
@@ -78,6 +92,7 @@ export const extractCommand: Command = {
     "ood extract --model models/cifar10-resnet20.onnx --images photos/ --out photos.safetensors",
     "ood extract --model models/cifar10-resnet20.onnx --images synthetic:stripes,rings:500:32x32 \\\n" +
     "    --out textures.safetensors",
+    "ood extract --model models/cifar10-resnet20.onnx --images photos/ --out photos.safetensors --odin",
   ],
   run: runExtract,
 };
@@ -116,7 +131,8 @@ async function runExtract({ args, terminal, signal }: CommandContext): Promise<v
 /** A GPU of our own only where variants are forced; else extraction opens what it needs. */
 function openGpuFor(args: Arguments): Promise<Gpu | undefined> {
   const variants = variantsOf(args);
-  const wanted = Object.keys(variants).length > 0 && args.need("device") !== "wasm";
+  const onGpu = args.need("device") !== "wasm" || args.flag("odin");
+  const wanted = Object.keys(variants).length > 0 && onGpu;
   return wanted ? Gpu.open({ variants }) : Promise.resolve(undefined);
 }
 
@@ -128,6 +144,7 @@ function readOptions(
   const [batch, threads] = [args.number("batch", whole), args.number("threads", whole)];
   const workers = args.number("workers", { ...whole, minimum: 0 });
   const [shard, block] = [args.text("shard"), args.text("block")];
+  const odin = odinSettings(args);
   return {
     model: args.need("model"),
     device: args.need("device") as ExtractionDevice,
@@ -139,7 +156,26 @@ function readOptions(
     ...(threads === undefined ? {} : { threads }),
     ...(workers === undefined ? {} : { workers }),
     ...(block === undefined ? {} : { block }),
+    ...(odin === undefined ? {} : { odin }),
     ...(shard === undefined ? {} : { shard: parseShard(shard) }),
+  };
+}
+
+function odinSettings(args: Arguments): OdinSettings | undefined {
+  const bounds = { minimum: 0, maximum: 1e6 };
+  const temperature = args.number("odin-temperature", bounds);
+  const epsilon = args.number("odin-epsilon", bounds);
+  if (!args.flag("odin")) {
+    const other = temperature !== undefined ? "temperature" : "epsilon";
+    if (temperature === undefined && epsilon === undefined) return undefined;
+    throw new UsageError(`The option --odin-${other} says how --odin moves images: give that too`);
+  }
+  if (temperature === 0) {
+    throw new UsageError("The option --odin-temperature must be above 0: it is 0");
+  }
+  return {
+    ...(temperature === undefined ? {} : { temperature }),
+    ...(epsilon === undefined ? {} : { epsilon }),
   };
 }
 
@@ -230,6 +266,7 @@ function describeOthers({ skippedFiles, path }: ImageSet, terminal: Terminal): v
 
 function describeStart(start: ExtractionStart, terminal: Terminal): void {
   terminal.note(`Running on ${start.deviceName}, ${start.batch} images at a time`);
+  describeOdin(start, terminal);
   if (start.preprocessingGuessed) {
     terminal.note(
       "Note: the preprocessing is a guess from the input's size; `ood inspect` shows it, and the " +

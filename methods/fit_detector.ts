@@ -16,12 +16,14 @@ const KEPT_METADATA = [
   "label_names",
   "value_of_features",
   "value_of_feature_map",
+  "odin_temperature",
+  "odin_epsilon",
 ] as const;
 
 /**
  * Fits a score and notes what it was fitted to: names, counts and hashes of the feature sets, and
- * the model's hash, preprocessing, labels, and the values that features come from, where the
- * training set says them.
+ * the model's hash, preprocessing, labels, the values that features come from, and how ODIN moved
+ * images, where the training set says them.
  *
  * @param method The score.
  * @param input What to fit it to.

@@ -11,7 +11,7 @@ import type { PreprocessSpec } from "../kernels/preprocess/mod.ts";
 import { type Context, Gpu, GpuUnavailableError, Host, UserError } from "../runtime/mod.ts";
 import { withBlock } from "./block.ts";
 import { exposeForExtraction, type ExtractionModel } from "./expose.ts";
-import type { ExtractionDevice, ExtractionOptions } from "./extraction_options.ts";
+import type { ExtractionDevice, ExtractionOptions, OdinStart } from "./extraction_options.ts";
 import { headWeights } from "./head_weights.ts";
 import { inspect } from "./inspect.ts";
 import type { Inspection } from "./inspection.ts";
@@ -28,6 +28,8 @@ const BATCHES = {
   wasm: { floats: 1 << 21, least: 8, most: 64 },
   webgpu: { floats: 1 << 23, least: 8, most: 256 },
 } as const;
+/** Going back keeps all values of the way forward: ODIN takes fewer images at a time. */
+const ODIN_BATCHES = { floats: 1 << 20, least: 1, most: 64 } as const;
 const STATS_AT_ONCE = 64;
 
 /** A model and what is known of it. */
@@ -91,10 +93,9 @@ export async function openExecutor(options: ExtractionOptions): Promise<Executor
     if (options.gpu === undefined) gpu[Symbol.dispose]();
     return wasm();
   }
-  const { description, device: number, vendor } = gpu.adapter;
   return {
     device: "webgpu",
-    name: `webgpu, ${description || `${vendor} ${number}`}`,
+    name: nameOf(gpu),
     ctx: gpu,
     gpu,
     async [Symbol.asyncDispose]() {
@@ -103,6 +104,12 @@ export async function openExecutor(options: ExtractionOptions): Promise<Executor
       if (options.gpu === undefined) gpu[Symbol.dispose]();
     },
   };
+}
+
+/** In words: which adapter. */
+export function nameOf({ adapter }: Gpu): string {
+  const { description, device, vendor } = adapter;
+  return `webgpu, ${description || `${vendor} ${device}`}`;
 }
 
 async function openGpu(device: ExtractionDevice): Promise<Gpu | undefined> {
@@ -136,9 +143,7 @@ export function makePlan(
 ): Plan {
   const { inspection, extraction } = source;
   const { spec, size, guessed } = completePreprocessing(inspection, options);
-  const { floats, least, most } = BATCHES[executor.device];
-  const fitting = Math.floor(floats / (3 * size.width * size.height));
-  const batch = options.batch ?? Math.max(least, Math.min(most, fitting));
+  const batch = options.batch ?? defaultBatch(options, { size, device: executor.device });
   if (!Number.isInteger(batch) || batch < 1) {
     throw new UserError(
       `Cannot extract in batches of ${batch}: a whole number from 1 was expected`,
@@ -155,6 +160,7 @@ export function makePlan(
     .flatMap((key): string[] =>
       key !== "feature_map" ? [key] : storeMap ? [key, "feature_norms"] : ["feature_norms"]
     );
+  if (options.odin !== undefined) rows.push("odin_logits");
   return {
     spec,
     guessed,
@@ -164,6 +170,17 @@ export function makePlan(
     keys: [...rows, "labels", ...(inspection.head ? ["head.weight", "head.bias"] : [])],
     ...labelsFor(options.images, inspection),
   };
+}
+
+function defaultBatch(
+  { odin }: ExtractionOptions,
+  { size, device }: Pick<Plan, "size"> & Pick<Executor, "device">,
+): number {
+  const limits = [BATCHES[device], ...(odin === undefined ? [] : [ODIN_BATCHES])];
+  return Math.min(...limits.map(({ floats, least, most }) => {
+    const fitting = Math.floor(floats / (3 * size.width * size.height));
+    return Math.max(least, Math.min(most, fitting));
+  }));
 }
 
 /** Labels in the model's order; -1 where the model has no such class. */
@@ -200,9 +217,14 @@ function labelsFor(
 
 export async function openWriter(
   options: ExtractionOptions,
-  parts: { source: LoadedModel; plan: Plan; executor: Executor },
+  parts: {
+    source: LoadedModel;
+    plan: Plan;
+    executor: Executor;
+    odin: OdinStart | undefined;
+  },
 ): Promise<FeatureWriter> {
-  const { source, plan, executor } = parts;
+  const { source, plan, executor, odin } = parts;
   const { head, featureMap, features, reasons } = source.inspection;
   const { images } = options;
   const shared: Record<string, SafetensorsArray> = {};
@@ -221,6 +243,11 @@ export async function openWriter(
       data_sha256: await hashImages(images),
       device: executor.name,
       keys: plan.keys.join(","),
+      ...(odin === undefined ? {} : {
+        odin_temperature: String(odin.temperature),
+        odin_epsilon: String(odin.epsilon),
+        odin_device: odin.deviceName,
+      }),
       ...Object.fromEntries(
         values.flatMap(([key, value]) => value === undefined ? [] : [[`value_of_${key}`, value]]),
       ),

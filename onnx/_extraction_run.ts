@@ -7,6 +7,7 @@ import { preprocessImages } from "../kernels/preprocess/mod.ts";
 import { type Context, Tensor, type TypedArray, UserError } from "../runtime/mod.ts";
 import type { Executor, LoadedModel, Plan } from "./_extraction_plan.ts";
 import type { ExtractionOptions } from "./extraction_options.ts";
+import type { Odin } from "./odin.ts";
 import { type HostArray, type OnnxSession, openSession } from "./session.ts";
 import { OUTPUT_KEYS } from "./sidecar.ts";
 
@@ -48,6 +49,7 @@ export class ExtractionRun {
   readonly #source: LoadedModel;
   readonly #plan: Plan;
   readonly #executor: Executor;
+  readonly #odin: Odin | undefined;
   readonly #writer: FeatureWriter;
   readonly #begin: number = performance.now();
   #session: OnnxSession | undefined;
@@ -62,12 +64,14 @@ export class ExtractionRun {
     source: LoadedModel;
     plan: Plan;
     executor: Executor;
+    odin: Odin | undefined;
     writer: FeatureWriter;
   }) {
     this.#options = parts.options;
     this.#source = parts.source;
     this.#plan = parts.plan;
     this.#executor = parts.executor;
+    this.#odin = parts.odin;
     this.#writer = parts.writer;
     this.#first = parts.writer.position;
   }
@@ -198,6 +202,8 @@ export class ExtractionRun {
     );
     try {
       const rows = this.#rows(scope, outputs);
+      // What it returns is written over by the next batch, after the copy below.
+      if (this.#odin !== undefined) rows.push(["odin_logits", this.#odin.logits(input)]);
       const onGpu = rows.filter((row): row is [string, Tensor] => row[1] instanceof Tensor);
       // The copies are submitted before this returns, so the outputs may go.
       const read = gpu.read(...onGpu.map(([, tensor]) => tensor));
@@ -222,14 +228,32 @@ export class ExtractionRun {
     const data = new Float32Array(count * image);
     batch.loaded.forEach(({ pixels }, i) => data.set(pixels!, i * image));
     const input = { data, shape: [count, 3, height, width] };
+    const moved = this.#moveImages(input);
+    // It is awaited after the model; until then a failure must not count as unhandled.
+    moved.catch(() => {});
     const outputs = await this.#session!.run({ [this.#source.extraction.input]: input });
     using scope = this.#executor.ctx.scope();
-    return Object.fromEntries(
-      this.#rows(scope, outputs).map(([key, value]): [string, HostArray] => [
-        key,
-        value instanceof Tensor ? { data: floats(value.data), shape: value.shape } : value,
-      ]),
-    );
+    return {
+      ...Object.fromEntries(
+        this.#rows(scope, outputs).map(([key, value]): [string, HostArray] => [
+          key,
+          value instanceof Tensor ? { data: floats(value.data), shape: value.shape } : value,
+        ]),
+      ),
+      ...await moved,
+    };
+  }
+
+  /** ODIN's logits of images that are not where it computes; nothing where they are not wanted. */
+  async #moveImages(
+    { data, shape }: { data: Float32Array<ArrayBuffer>; shape: readonly number[] },
+  ): Promise<Record<string, HostArray>> {
+    if (this.#odin === undefined) return {};
+    const { ctx } = this.#odin;
+    using scope = ctx.scope();
+    using logits = this.#odin.logits(scope.upload(data, shape));
+    const [read] = await ctx.read(logits);
+    return { "odin_logits": { data: read as Float32Array<ArrayBuffer>, shape: logits.shape } };
   }
 
   /** What is stored of a run's outputs: all but the map, of which the norms. */

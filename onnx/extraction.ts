@@ -9,6 +9,7 @@
  */
 
 import { loadModel, makePlan, openExecutor, openWriter } from "./_extraction_plan.ts";
+import { openOdin } from "./_extraction_odin.ts";
 import { ExtractionRun } from "./_extraction_run.ts";
 import type {
   ExtractionOptions,
@@ -21,7 +22,7 @@ import type {
  *
  * The file has what the model offers of `features`, `logits`, `feature_norms` (the norms of the
  * channels of the last feature map, or of the `block`'s), `labels` in the model's order, `head.weight`, `head.bias`, and if
- * asked for `feature_map`; its metadata say how it was made and name the images. Nothing in it
+ * asked for `feature_map` and `odin_logits`; its metadata say how it was made and name the images. Nothing in it
  * depends on time or chance: a run that was stopped and resumed leaves the same bytes.
  *
  * Images that cannot be read are skipped and reported, unless `strict`.
@@ -67,11 +68,13 @@ export async function extractFeatures(options: ExtractionOptions): Promise<Extra
   const source = await loadModel(options);
   await using executor = await openExecutor(options);
   const plan = makePlan(options, source, executor);
-  await using writer = await openWriter(options, { source, plan, executor });
+  await using odin = await openOdin(options, { source, plan, executor });
+  await using writer = await openWriter(options, { source, plan, executor, odin: odin?.start });
   const total = writer.end - writer.start;
   const start: ExtractionStart = {
     device: executor.device,
     deviceName: executor.name,
+    ...(odin === undefined ? {} : { odin: odin.start }),
     preprocessing: plan.spec,
     preprocessingGuessed: plan.guessed,
     keys: plan.keys,
@@ -83,7 +86,7 @@ export async function extractFeatures(options: ExtractionOptions): Promise<Extra
   };
   options.onStart?.(start);
   const begin = performance.now();
-  const run = new ExtractionRun({ options, source, plan, executor, writer });
+  const run = new ExtractionRun({ options, source, plan, executor, odin: odin?.odin, writer });
   if (writer.position < writer.end) await run.work();
   const finished = writer.position === writer.end;
   const path = finished ? await run.timed("store", () => writer.finish()) : undefined;

@@ -9,6 +9,7 @@ import type { ShardOf, SkippedImage } from "../data/feature_writer.ts";
 import type { PreprocessSpec } from "../kernels/preprocess/mod.ts";
 import type { Gpu } from "../runtime/mod.ts";
 import type { Inspection } from "./inspection.ts";
+import type { OdinSettings } from "./odin.ts";
 import type { Sidecar } from "./sidecar.ts";
 
 /** Where a model may run: `auto` is webgpu on a real GPU and wasm otherwise. */
@@ -63,6 +64,12 @@ export interface ExtractionOptions {
    * another map. By default the last one before global pooling.
    */
   readonly block?: string;
+  /**
+   * Store `odin_logits` too: the logits of every image once it was moved against the gradient of its
+   * loss. That runs on kernels of our own, on a GPU where there is any; what the batch is by default
+   * is smaller then.
+   */
+  readonly odin?: OdinSettings;
   /** One file (by default) or shards behind an index. */
   readonly layout?: "single" | "shards";
   /** Further metadata for the file. */
@@ -77,12 +84,22 @@ export interface ExtractionOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How and where an extraction computes `odin_logits`. */
+export interface OdinStart extends Required<OdinSettings> {
+  /** Where gradients are computed; `reference` where no adapter can be had. */
+  readonly device: "webgpu" | "reference";
+  /** That in words, with the adapter. */
+  readonly deviceName: string;
+}
+
 /** What an extraction is going to do. */
 export interface ExtractionStart {
   /** Where the model runs. */
   readonly device: "webgpu" | "wasm";
   /** That in words, with the adapter or the threads. */
   readonly deviceName: string;
+  /** How images are moved for `odin_logits`, and where that runs, when it was asked for. */
+  readonly odin?: OdinStart;
   /** What is done to each image. */
   readonly preprocessing: PreprocessSpec;
   /** Whether nobody said so, and it is the usual one for the input's size. */
@@ -112,7 +129,7 @@ export interface StageSeconds {
   readonly preprocess: number;
   /**
    * Running the model and reducing its maps; on webgpu issuing them and waiting for the results,
-   * which includes the GPU's share of preprocessing.
+   * which includes the GPU's share of preprocessing. ODIN's second look counts here too.
    */
   readonly backbone: number;
   /** Writing, beyond what the other stages hid. */

@@ -8,6 +8,7 @@ import {
   findScore,
   fitDetector,
   loadDetector,
+  odinOf,
   requireSameSource,
   requireSameValues,
   saveDetector,
@@ -48,7 +49,7 @@ Deno.test("requireSameSource() refuses another model and other values that the s
     norm,
     { "value_of_feature_map": "b" },
     'Cannot use "b.safetensors" with this detector: its "feature_norms" come from the value "b" ' +
-      'of the model, and the detector was fitted to those of "a"',
+      'of the model, and the detector was fitted to those from the value "a" of the model',
   );
   refuses(knn, { "value_of_features": "y" }, '"features" come from the value "y"');
   // What a score does not read does not matter, nor what nobody says.
@@ -66,8 +67,41 @@ Deno.test("requireSameValues() compares the keys that scores read", () => {
     () => requireSameValues(train, { sets: [train, other], keys: ["logits", "feature_norms"] }),
     UserError,
     'Cannot use "id" with "train": its "feature_norms" come from the value "b" of the model, and ' +
-      'those of "train" from "a"',
+      'those of "train" from the value "a" of the model',
   );
+});
+
+const MOVED = { ...FIRST, "odin_temperature": "1000", "odin_epsilon": "0.002" };
+
+Deno.test("requireSameSource() and requireSameValues() refuse images that were moved otherwise", async () => {
+  const train = setOf({ ...MOVED, path: "train" });
+  const [same, other] = ["0.002", "0.004"].map((epsilon) =>
+    setOf({ ...MOVED, "odin_epsilon": epsilon, path: `by ${epsilon}` })
+  );
+  const odin = await fitTo(train, "odin");
+  requireSameSource(odin, same!);
+  requireSameSource(await fitTo(train, "msp"), other!);
+  const wrong = '"odin_logits" come from steps with epsilon 0.004, and ';
+  assertThrows(
+    () => requireSameSource(odin, other!),
+    UserError,
+    `${wrong}the detector was fitted to those from steps with epsilon 0.002`,
+  );
+  const keys = ["odin_logits"];
+  requireSameValues(train, { sets: [same!], keys });
+  // A training set without such logits says nothing of steps; the others are compared all the same.
+  assertThrows(
+    () => requireSameValues(setOf(FIRST), { sets: [same!, other!], keys }),
+    UserError,
+    `Cannot use "by 0.004" with "by 0.002": its ${wrong}those of "by 0.002" from steps`,
+  );
+});
+
+Deno.test("odinOf() gives the steps that a detector's images must take", async () => {
+  assertEquals(odinOf(await fitTo(setOf(MOVED), "msp")), undefined);
+  assertEquals(odinOf(await fitTo(setOf(MOVED), "odin")), { temperature: 1000, epsilon: 0.002 });
+  const silent = await fitTo(setOf(FIRST), "odin");
+  assertThrows(() => odinOf(silent), UserError, "ood extract --odin");
 });
 
 Deno.test("fitDetector() keeps labels and values, and blockOf() those of scores on maps", async () => {

@@ -17,8 +17,12 @@ import {
   type ExtractionProgress,
   GraphBuilder,
   type HostArray,
+  inspect,
+  loadSidecar,
+  Odin,
   type OnnxModel,
   openSession,
+  readModel,
   writeModel,
 } from "../../onnx/mod.ts";
 import config from "../../deno.json" with { type: "json" };
@@ -77,6 +81,10 @@ async function workshop(model: OnnxModel = resnetLike()): Promise<
 
 /** On the calling thread and in small batches. */
 const SMALL = { device: "wasm", threads: 1, workers: 0, batch: 3 } as const;
+
+function listNames(folder: string): string[] {
+  return Array.from(Deno.readDirSync(folder), ({ name }) => name);
+}
 
 async function truncate(path: string): Promise<void> {
   await Deno.writeFile(path, (await Deno.readFile(path)).slice(0, 60));
@@ -437,4 +445,93 @@ Deno.test("extractFeatures() of a backbone without a classifier stores what ther
   const summary = await extractFeatures({ ...shop, ...SMALL });
   assertEquals(summary.keys, ["features", "feature_norms", "labels"]);
   assert(summary.reasons.logits !== undefined && summary.reasons.head !== undefined);
+});
+
+gpuTest(
+  "extractFeatures() stores ODIN's logits on every device, and resumes to the same bytes",
+  async ({ gpu, host }) => {
+    await using shop = await workshop();
+    await truncate(`${shop.path}/images/cat/2.png`);
+    const odin = { temperature: 10, epsilon: 0.02 };
+    const whole = await extractFeatures({ ...shop, ...SMALL, odin });
+    assertEquals(whole.odin?.device, "webgpu");
+    assertEquals(whole.keys, [
+      ...["logits", "features", "feature_norms", "odin_logits", "labels"],
+      ...["head.weight", "head.bias"],
+    ]);
+    await using set = await openFeatures(shop.out);
+    assertEquals([set.metadata.odin_temperature, set.metadata.odin_epsilon], ["10", "0.02"]);
+    const { data, shape } = await set.read("odin_logits");
+    assertEquals(shape, [20, 4]);
+
+    // As the reference has it, from the pixels.
+    const model = await readModel(shop.model);
+    const sidecar = await loadSidecar(shop.model);
+    const inspection = inspect(model, { sidecar: sidecar! });
+    using reference = new Odin(host, { model, inspection, ...odin, batch: 20 });
+    const pixels = FOLDERS.flatMap((name, f) =>
+      Array.from({ length: PER_FOLDER }, (_, i) => i).filter((i) => `${name}/${i}` !== "cat/2")
+        .flatMap((i) => [...preprocessReference(imageAt(f, i), SPEC)])
+    );
+    const expected = reference.logits(host.upload(Float32Array.from(pixels), [20, 3, 8, 8]));
+    assertClose(data, expected.data, TOLERANCE.provider);
+
+    const onGpu = { ...shop, workers: 0, batch: 4, device: "webgpu", gpu: gpu.gpu, odin } as const;
+    const out = `${shop.path}/gpu.safetensors`;
+    await extractFeatures({ ...onGpu, out });
+    {
+      await using other = await openFeatures(out);
+      assertClose((await other.read("odin_logits")).data, data, TOLERANCE.provider);
+    }
+
+    const controller = new AbortController();
+    const part = { ...shop, ...SMALL, odin, out: `${shop.path}/part.safetensors` };
+    const stop = { signal: controller.signal, onProgress: () => controller.abort() };
+    assertEquals((await extractFeatures({ ...part, ...stop })).path, undefined);
+    await assertRejects(
+      () => extractFeatures({ ...part, resume: true, odin: { ...odin, epsilon: 0.01 } }),
+      UserError,
+      "odin_epsilon",
+    );
+    await assertRejects(
+      () => {
+        const { odin: _, ...plain } = part;
+        return extractFeatures({ ...plain, resume: true });
+      },
+      UserError,
+      "keys",
+    );
+    await extractFeatures({ ...part, resume: true });
+    assertEquals(await Deno.readFile(part.out), await Deno.readFile(shop.out));
+  },
+);
+
+/** A model that takes images of any size, and one with an operator that has no gradient here. */
+function openSized(): OnnxModel {
+  const b = new GraphBuilder();
+  const mean = b.node("GlobalAveragePool", [b.input("image", ["N", 3, "H", "W"])]);
+  const rows = b.node("Flatten", [mean], { attributes: { axis: 1n } });
+  b.output("logits", b.node("Mul", [rows, b.constant(2)]));
+  return b.build();
+}
+
+Deno.test("extractFeatures() with ODIN refuses models that it cannot differentiate", async () => {
+  await using shop = await workshop(dividing());
+  await Deno.writeTextFile(`${shop.path}/tiny.json`, JSON.stringify({ preprocessing: SPEC }));
+  await assertRejects(
+    () => extractFeatures({ ...shop, ...SMALL, odin: {} }),
+    UserError,
+    "Div",
+  );
+  assertEquals(listNames(shop.path).filter((name) => name.startsWith("out")), []);
+  // An open size is filled in by the preprocessing.
+  const sized = { model: writeModel(openSized()), sidecar: { preprocessing: SPEC } };
+  const summary = await extractFeatures({ ...shop, ...SMALL, ...sized, odin: {} });
+  assert(summary.keys.includes("odin_logits"));
+  const { crop: _, resize: __, ...open } = SPEC;
+  await assertRejects(
+    () => extractFeatures({ ...shop, ...SMALL, ...sized, odin: {}, preprocessing: open }),
+    UserError,
+    "different sizes",
+  );
 });
