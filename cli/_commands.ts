@@ -13,6 +13,8 @@ import { exportCommand } from "./export.ts";
 import { extractCommand } from "./extract.ts";
 import { fitCommand } from "./fit.ts";
 import { inspectCommand } from "./inspect.ts";
+import { lbfInspectCommand } from "./lbf_inspect.ts";
+import { lbfTuneCommand } from "./lbf_tune.ts";
 import { scoreCommand } from "./score.ts";
 import { worldCommand } from "./world.ts";
 
@@ -26,6 +28,8 @@ export const COMMANDS: readonly Command[] = [
   calibrateCommand,
   scoreCommand,
   exportCommand,
+  lbfInspectCommand,
+  lbfTuneCommand,
   worldCommand,
   demoCommand,
 ];

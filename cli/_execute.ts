@@ -35,8 +35,7 @@ export async function execute(argv: readonly string[], terminal: Terminal): Prom
     return await runCommand(argv, { terminal, signal: interrupt.signal });
   } catch (error) {
     if (interrupt.signal.aborted) {
-      const resumes = COMMANDS.find(({ name }) => name === argv[0])?.options
-        .some(({ name }) => name === "resume");
+      const resumes = commandOf(argv)?.options.some(({ name }) => name === "resume");
       const kept = "what was written is kept, and --resume goes on from there";
       terminal.note(resumes ? `Stopped; ${kept}` : "Stopped");
       return EXIT_INTERRUPTED;
@@ -54,10 +53,9 @@ async function runCommand(
   surroundings: { terminal: Terminal; signal: AbortSignal },
 ): Promise<number> {
   const { terminal } = surroundings;
-  const [name, ...rest] = argv;
+  const [name, ...others] = argv;
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-    const asked = name === "help" ? rest[0] : undefined;
-    const text = asked === undefined ? overview() : helpOf(findCommand(asked));
+    const text = name === "help" && others.length > 0 ? helpFor(others) : overview();
     if (name === undefined) terminal.note(text);
     else terminal.print(text);
     return name === undefined ? EXIT_USAGE : 0;
@@ -66,33 +64,77 @@ async function runCommand(
     terminal.print(`oodgpu ${VERSION}`);
     return 0;
   }
-  const command = findCommand(name);
-  if (rest.includes("--help") || rest.includes("-h")) {
-    terminal.print(helpOf(command));
+  if (others.includes("--help") || others.includes("-h")) {
+    terminal.print(helpFor(argv));
     return 0;
   }
+  const command = findCommand(argv);
+  const rest = argv.slice(command.name.split(" ").length);
   const args = parseCommandLine(rest, command.options, command.positionals ?? []);
   await command.run({ args, ...surroundings });
   return 0;
 }
 
-function findCommand(name: string): Command {
-  const found = COMMANDS.find((command) => command.name === name);
+/** The command that arguments begin with; its name has one word or two. */
+function commandOf(argv: readonly string[]): Command | undefined {
+  const [first = "", second = ""] = argv;
+  return COMMANDS.find(({ name }) => name === `${first} ${second}`) ??
+    COMMANDS.find(({ name }) => name === first);
+}
+
+/** The commands whose names begin with a word. */
+function groupOf(word: string): Command[] {
+  return COMMANDS.filter(({ name }) => name.startsWith(`${word} `));
+}
+
+function findCommand(argv: readonly string[]): Command {
+  const found = commandOf(argv);
   if (found !== undefined) return found;
-  const guess = nearestName(name, COMMANDS.map((command) => command.name));
+  const [first = "", second] = argv;
+  const group = groupOf(first);
+  if (group.length > 0) {
+    const names = group.map(({ name }) => name.slice(first.length + 1));
+    const guess = second === undefined ? undefined : nearestName(second, names);
+    const asked = second === undefined || second.startsWith("-")
+      ? `The command "${first}" needs one of ${names.join(", ")} after it`
+      : `Unknown command "${first} ${second}"; ` +
+        (guess === undefined
+          ? `${first} has ${names.join(", ")}`
+          : `did you mean ${first} ${guess}`);
+    throw new UsageError(asked);
+  }
+  const guess = nearestName(first, COMMANDS.map((command) => command.name.split(" ")[0]!));
   const hint = guess === undefined ? "`ood --help` lists them" : `did you mean ${guess}`;
-  throw new UsageError(`Unknown command "${name}"; ${hint}`);
+  throw new UsageError(`Unknown command "${first}"; ${hint}`);
+}
+
+/** The help text of a command, or of the commands that begin with a word. */
+function helpFor(argv: readonly string[]): string {
+  const [first = ""] = argv;
+  const group = groupOf(first);
+  if (commandOf(argv) !== undefined || group.length === 0) return helpOf(findCommand(argv));
+  return [
+    `ood ${first}: its commands`,
+    "",
+    ...listOf(group),
+    "",
+    `\`ood ${first} COMMAND --help\` shows a command's options and an example.`,
+  ].join("\n");
+}
+
+function listOf(commands: readonly Command[]): string[] {
+  const width = Math.max(...commands.map(({ name }) => name.length)) + 2;
+  return commands.map(({ name, summary }) => `  ${name.padEnd(width)}${summary}`);
 }
 
 function overview(): string {
-  const width = Math.max(...COMMANDS.map((command) => command.name.length)) + 2;
   return [
     "ood: find inputs that a vision model was never taught",
     "",
     "Usage: ood COMMAND [options]",
     "",
     "Commands:",
-    ...COMMANDS.map((command) => `  ${command.name.padEnd(width)}${command.summary}`),
+    ...listOf(COMMANDS),
     "",
     "`ood COMMAND --help` shows a command's options and an example.",
   ].join("\n");

@@ -41,6 +41,7 @@ export {
 export * from "./executor.ts";
 export * from "./export.ts";
 export * from "./fit_detector.ts";
+export * from "./lbf/mod.ts";
 export * from "./norm_ratio.ts";
 export * from "./numerics/mod.ts";
 export * from "./parameters.ts";

@@ -7,6 +7,7 @@
 
 export * from "./background.ts";
 export * from "./loss.ts";
+export * from "./metadata.ts";
 export * from "./model.ts";
 export * from "./settings.ts";
 export * from "./tune.ts";

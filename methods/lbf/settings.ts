@@ -49,7 +49,7 @@ export interface LbfSettings {
 }
 
 /** Settings that do not depend on the model and the images. */
-export const LBF_DEFAULTS = {
+export const LBF_DEFAULTS: Omit<LbfSettings, "delta" | "margin" | "shift" | "maxNorm"> = {
   trainable: "all",
   selection: "online",
   batchNorm: "train",
@@ -61,7 +61,7 @@ export const LBF_DEFAULTS = {
   weightDecay: 1e-4,
   flip: true,
   seed: 0,
-} as const satisfies Partial<LbfSettings>;
+};
 
 interface Rule {
   readonly name: string;

@@ -21,7 +21,13 @@ import {
   train,
   TrainingStep,
 } from "../../nn/mod.ts";
-import { importNetwork, type Inspection, type Network, type OnnxModel } from "../../onnx/mod.ts";
+import {
+  importNetwork,
+  type Inspection,
+  type Network,
+  type NetworkOutputs,
+  type OnnxModel,
+} from "../../onnx/mod.ts";
 import { type Context, type KernelTime, type Tensor, UserError } from "../../runtime/mod.ts";
 import { lbfLoss, type Selector } from "./loss.ts";
 import { type LbfModel, requireLbfModel } from "./model.ts";
@@ -218,7 +224,11 @@ class Tuning implements AsyncDisposable {
   static async open(options: LbfTuneOptions, model: LbfModel): Promise<Tuning> {
     const { ctx, settings, images } = options;
     const { trainable, batchNorm } = settings;
-    const network = importNetwork(ctx, options.model, options.inspection, { trainable, batchNorm });
+    const network = importNetwork(ctx, options.model, options.inspection, {
+      trainable,
+      batchNorm,
+      decay: "all",
+    });
     try {
       if (network.parameters.count === 0) throw new UserError("Cannot tune: nothing learns");
       const pretrained = settings.selection === "frozen"
@@ -303,12 +313,17 @@ class Tuning implements AsyncDisposable {
     const { settings } = this.#options;
     const inputs = this.#input.record(ctx);
     const tape = new Tape(ctx);
-    const { logits, featureMap, head } = this.#network.forward(tape, inputs, { training: true });
-    tape.retain(featureMap!);
-    const selector: Selector = this.#pretrained === undefined
-      ? selectorOf({ featureMap, head })
-      : selectorOf(this.#pretrained.forward(new Tape(ctx), inputs));
-    const loss = lbfLoss(ctx, { logits, featureMap: featureMap! }, {
+    const outputs = this.#network.forward(tape, inputs, { training: true });
+    if (outputs.featureMap?.needsGradient !== true) {
+      throw new UserError(
+        "Cannot tune: what learns begins after the last feature map, whose norms the loss is about",
+      );
+    }
+    const featureMap = tape.retain(outputs.featureMap);
+    const selector = selectorOf(
+      this.#pretrained?.forward(new Tape(ctx), inputs, { gradients: false }) ?? outputs,
+    );
+    const loss = lbfLoss(ctx, { logits: outputs.logits, featureMap }, {
       labels: this.#labels,
       selector,
       delta: settings.delta,
@@ -395,10 +410,7 @@ class Tuning implements AsyncDisposable {
   }
 }
 
-function selectorOf(
-  outputs: Pick<ReturnType<Network["forward"]>, "featureMap" | "head">,
-): Selector {
-  const { featureMap, head } = outputs;
+function selectorOf({ featureMap, head }: NetworkOutputs): Selector {
   return { featureMap: featureMap!.value, weight: head!.weight.value, bias: head!.bias?.value };
 }
 

@@ -14,7 +14,8 @@ Deno.test("ood --help lists every command with one line about it", async () => {
 
 for (const { name, options, positionals = [] } of COMMANDS) {
   Deno.test(`ood ${name} --help documents every option and has an example`, async () => {
-    const { out, notes } = await succeed(name, "--help");
+    const words = name.split(" ");
+    const { out, notes } = await succeed(...words, "--help");
     assertEquals(notes, "");
     const flat = out.replaceAll(/\s+/g, " ");
     for (const option of options) {
@@ -25,7 +26,7 @@ for (const { name, options, positionals = [] } of COMMANDS) {
     }
     assertMatch(out, new RegExp(`\nExamples?:\n  ood ${name}`));
     for (const line of out.split("\n")) assert(line.length <= 100, `too long: ${line}`);
-    assertEquals((await succeed("help", name)).out, out);
+    assertEquals((await succeed("help", ...words)).out, out);
     const usage = out.split("\n").find((line) => line.startsWith("Usage: "))!;
     for (const positional of positionals) assertStringIncludes(usage, positional);
   });
@@ -38,6 +39,17 @@ for (const { name, options, positionals = [] } of COMMANDS) {
     assertEquals([code, notes], [2, "ood: Unknown option --no-such-option\n"]);
   });
 }
+
+Deno.test("ood lbf lists its commands, and refuses others with a hint", async () => {
+  const { out } = await succeed("lbf", "--help");
+  for (const { name, summary } of COMMANDS.filter(({ name }) => name.startsWith("lbf "))) {
+    assert(out.split("\n").some((line) => line.startsWith(`  ${name} `) && line.endsWith(summary)));
+  }
+  assertEquals((await succeed("help", "lbf")).out, out);
+  assertMatch((await ood("lbf")).notes, /^ood: The command "lbf" needs one of [^\n]*tune/);
+  assertMatch((await ood("lbf", "tun")).notes, /did you mean lbf tune/);
+  assertMatch((await ood("lbt")).notes, /did you mean lbf/);
+});
 
 Deno.test("ood --version gives the version of deno.json", async () => {
   assertEquals((await succeed("--version")).out, `oodgpu ${config.version}\n`);

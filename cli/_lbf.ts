@@ -1,0 +1,129 @@
+/**
+ * What the LBF commands share: the model, labelled images as bytes, and where training runs.
+ *
+ * @module
+ */
+
+import { alignLabels, loadPixels, openImages, type PixelSet } from "../data/mod.ts";
+import { type LbfImages, requireLbfModel } from "../methods/mod.ts";
+import { inspect, type Inspection, loadSidecar, type OnnxModel, readModel } from "../onnx/mod.ts";
+import { type Context, Gpu, GpuUnavailableError, Host } from "../runtime/mod.ts";
+import { createHash } from "node:crypto";
+import type { Arguments, OptionSpec } from "./_arguments.ts";
+import { variantsOf } from "./_device.ts";
+import type { Terminal } from "./_terminal.ts";
+
+/** The `--device` option of commands that train. */
+export const TRAINING_DEVICE_OPTION: OptionSpec = {
+  name: "device",
+  value: "NAME",
+  help: "where to train; auto is webgpu when there is any adapter, else the slow reference",
+  choices: ["auto", "webgpu", "reference"],
+  default: "auto",
+};
+
+/** The `--labels` option. */
+export const LABELS_OPTION: OptionSpec = {
+  name: "labels",
+  value: "SOURCE",
+  help: "folder: the first folder's name is the class; or a file of labels (CSV, TSV, JSON)",
+  default: "folder",
+};
+
+/** A classifier and what was found in it. */
+export interface OpenModel {
+  /** The model. */
+  readonly model: OnnxModel;
+  /** What was found. */
+  readonly inspection: Inspection;
+}
+
+/** Reads a model with the sidecar beside it. */
+export async function openModel(path: string): Promise<OpenModel> {
+  const sidecar = await loadSidecar(path);
+  const model = await readModel(path);
+  return { model, inspection: inspect(model, sidecar === undefined ? {} : { sidecar }) };
+}
+
+/** Labelled images of a training, and how many could not be used. */
+export interface OpenLbfImages extends LbfImages, Disposable {
+  /** Names of the images, in their order. */
+  readonly names: readonly string[];
+}
+
+/**
+ * Opens labelled images, with labels in the model's order, as bytes of the model's size.
+ *
+ * @param source A folder or a list.
+ * @param how Labels, the model, progress.
+ * @returns The images.
+ */
+export async function openLbfImages(
+  source: string,
+  how: OpenModel & {
+    readonly labels: string;
+    readonly strict: boolean;
+    readonly terminal: Terminal;
+    readonly signal: AbortSignal;
+  },
+): Promise<OpenLbfImages> {
+  const { model, inspection, terminal, signal, strict } = how;
+  const { spec, size } = requireLbfModel(model, inspection);
+  const set = await openImages(source, { labels: how.labels });
+  const labels = inspection.labels === undefined
+    ? set.labels
+    : alignLabels(set, inspection.labels).labels;
+  using progress = terminal.progress("load", set.count, { unit: "images" });
+  const pixels: PixelSet = await loadPixels(set, {
+    spec,
+    size,
+    strict,
+    signal,
+    onProgress: (done) => progress.update(done),
+  });
+  progress.finish();
+  noteSkipped(pixels, terminal);
+  const names = Array.from(pixels.origin, (index) => set.names[index]!);
+  const chosen = Int32Array.from(pixels.origin, (index) => labels[index]!);
+  return {
+    pixels,
+    labels: chosen,
+    names,
+    identity: hashOf(names, chosen),
+    [Symbol.dispose]: () => pixels[Symbol.dispose](),
+  };
+}
+
+const MAX_SHOWN_SKIPS = 5;
+
+function noteSkipped({ skipped }: PixelSet, terminal: Terminal): void {
+  for (const { name, reason } of skipped.slice(0, MAX_SHOWN_SKIPS)) {
+    terminal.note(`Skipped ${name}: ${reason}`);
+  }
+  const more = skipped.length - MAX_SHOWN_SKIPS;
+  if (more > 0) terminal.note(`Skipped ${more} more`);
+}
+
+/** Names and labels, so that a resumed training is one of the same images. */
+function hashOf(names: readonly string[], labels: Int32Array): string {
+  const hash = createHash("sha256");
+  names.forEach((name, i) => hash.update(`${name}\0${labels[i]}\0`));
+  return hash.digest("hex");
+}
+
+/** Opens where `--device` wants to train, and says in one line where that is. */
+export async function openTraining(args: Arguments, terminal: Terminal): Promise<Context> {
+  const device = args.need("device");
+  if (device === "reference") return new Host();
+  try {
+    const gpu = await Gpu.open({ variants: variantsOf(args) });
+    const { description, device: name, vendor, isSoftware } = gpu.adapter;
+    const kind = isSoftware ? ", a software adapter" : "";
+    terminal.note(`Running on webgpu: ${description || name || vendor || "an adapter"}${kind}`);
+    return gpu;
+  } catch (error) {
+    if (device === "webgpu" || !(error instanceof GpuUnavailableError)) throw error;
+    terminal.note("Running on the reference, because no GPU adapter was found: this is very slow");
+    return new Host();
+  }
+}
