@@ -254,8 +254,10 @@ export const squeezenet: Family = ({ opset = 13 } = {}) => {
   const weight = b.weight([5, 6, 1, 1], "classifier.weight");
   const bias = b.vector(5, "classifier.bias", 0.7);
   const scores = b.relu(b.node("Conv", [dropped, weight, bias]));
-  const pooled = b.node("GlobalAveragePool", [scores]);
-  const rows = b.node("Reshape", [pooled, b.ints([0, -1])], { output: "scores" });
+  const squeezed = b.squeeze(b.node("GlobalAveragePool", [scores]), [2, 3]);
+  const rows = b.node("Reshape", [b.unsqueeze(squeezed, [2, 3]), b.ints([0, -1])], {
+    output: "scores",
+  });
   b.output("probs", b.node("Softmax", [rows], { attributes: { axis: 1n } }));
   return b.build();
 };
