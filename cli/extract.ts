@@ -4,14 +4,7 @@
  * @module
  */
 
-import {
-  type ImageSet,
-  mergeShards,
-  openImages,
-  SYNTHETIC_KINDS,
-  type SyntheticKind,
-  syntheticSet,
-} from "../data/mod.ts";
+import { type ImageSet, mergeShards, SYNTHETIC_KINDS } from "../data/mod.ts";
 import {
   extractFeatures,
   type ExtractionDevice,
@@ -28,6 +21,7 @@ import { Gpu, UserError } from "../runtime/mod.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { describeOdin, MODEL_DEVICE_OPTION, VARIANT_OPTION, variantsOf } from "./_device.ts";
+import { openSource } from "./_image_source.ts";
 import { formatDuration, type Progress, type Terminal } from "./_terminal.ts";
 
 /** The command. */
@@ -107,7 +101,11 @@ async function runExtract({ args, terminal, signal }: CommandContext): Promise<v
     return;
   }
   const sidecar = await readSidecar(args);
-  const images = await openSource(args);
+  const images = await openSource(args.need("images"), {
+    option: "images",
+    labels: args.need("labels"),
+    seed: args.number("seed", { minimum: 0, maximum: 2 ** 32 - 1, integer: true })!,
+  });
   using gpu = await openGpuFor(args);
   let progress: Progress | undefined;
   const summary = await extractFeatures({
@@ -204,52 +202,6 @@ async function readJson(path: string): Promise<unknown> {
       : (error as Error).message;
     throw new UserError(`Cannot read the sidecar "${path}": ${why}`, { cause: error });
   }
-}
-
-/** Names of all images are held in memory. */
-const MAX_DRAWN = 1_000_000;
-const MAX_SIDE = 16_384;
-const SYNTHETIC_PREFIX = "synthetic:";
-
-function openSource(args: Arguments): Promise<ImageSet> {
-  const source = args.need("images");
-  if (source.startsWith(SYNTHETIC_PREFIX)) return Promise.resolve(drawnImages(source, args));
-  return openImages(source, { labels: args.need("labels") });
-}
-
-function drawnImages(source: string, args: Arguments): ImageSet {
-  const [kindList = "", count = "", size = ""] = source.slice(SYNTHETIC_PREFIX.length).split(":");
-  const [, width, height] = /^(\d+)x(\d+)$/.exec(size)?.map(Number) ?? [];
-  const known: readonly string[] = SYNTHETIC_KINDS;
-  const kinds = kindList === "all" ? known : kindList.split(",");
-  const inRange = (value: number, largest: number) =>
-    Number.isInteger(value) && value >= 1 && value <= largest;
-  const valid = kinds.every((kind) => known.includes(kind)) &&
-    inRange(Number(count), MAX_DRAWN) && [width!, height!].every((n) => inRange(n, MAX_SIDE));
-  if (!valid) {
-    throw new UsageError(
-      `The option --images must be synthetic:KINDS:COUNT:WIDTHxHEIGHT with kinds among ${
-        known.join(", ")
-      }, at most ${MAX_DRAWN} images and sides up to ${MAX_SIDE}: it is "${source}"`,
-    );
-  }
-  const seed = args.number("seed", { minimum: 0, maximum: 2 ** 32 - 1, integer: true })!;
-  const drawn = syntheticSet(Number(count), {
-    width: width!,
-    height: height!,
-    seed,
-    kinds: kinds as SyntheticKind[],
-  });
-  return {
-    path: `${source}:seed=${seed}`,
-    count: drawn.count,
-    names: drawn.names,
-    labels: new Int32Array(drawn.count).fill(-1),
-    classNames: [],
-    skippedFiles: 0,
-    item: (index) => Promise.resolve(drawn.item(index)),
-    read: (index) => Promise.resolve(drawn.item(index).image),
-  };
 }
 
 async function merge(out: string, parts: number, terminal: Terminal): Promise<void> {
