@@ -30,7 +30,7 @@ fn main(
   let item = (wid.y * grid.x + wid.x) * 64u + lane;
   if (item < params.items) {
     let p = item / params.channels;
-    let c = item % params.channels;
+    let c = item - p * params.channels;
     y[p * params.y_channels + params.y_begin + c] = x[p * params.x_channels + params.x_begin + c];
   }
 }

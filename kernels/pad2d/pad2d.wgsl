@@ -33,13 +33,13 @@ fn main(
   if (item >= params.items) {
     return;
   }
-  let c = item % params.channels;
   let column = item / params.channels;
+  let c = item - column * params.channels;
   let row = column / params.out_width;
   let n = row / params.out_height;
   // Positions before the map wrap around to large ones.
-  let h = u32(i32(row % params.out_height) - params.top);
-  let w = u32(i32(column % params.out_width) - params.left);
+  let h = u32(i32(row - n * params.out_height) - params.top);
+  let w = u32(i32(column - row * params.out_width) - params.left);
   var v = Elem(params.value);
   if (h < params.height && w < params.width) {
     v = x[((n * params.height + h) * params.width + w) * params.channels + c];

@@ -15,6 +15,7 @@ import {
 import { hostFloats, outputTensor, requireDType, requireShape } from "../_arguments.ts";
 import { dispatchMaps, requireMaps } from "../_maps.ts";
 import { pointwiseKernel, type PointwiseOptions } from "../_pointwise.ts";
+import type { Spec } from "../_unroll.ts";
 import averageSource from "./average_pool2d.wgsl" with { type: "text" };
 import averageGradientSource from "./average_pool2d_gradient.wgsl" with { type: "text" };
 import maxSource from "./max_pool2d.wgsl" with { type: "text" };
@@ -24,46 +25,41 @@ import { averagePool, averagePoolGradient, maxPool, maxPoolGradient } from "./re
 
 export type { PoolPadding, PoolPair, PoolWindows } from "./_geometry.ts";
 
-const PARAMS = {
+const SIZES = {
   items: "u32",
   channels: "u32",
   height: "u32",
   width: "u32",
   out_height: "u32",
   out_width: "u32",
-  kernel_h: "u32",
-  kernel_w: "u32",
-  stride_h: "u32",
-  stride_w: "u32",
-  top: "u32",
-  left: "u32",
 } as const;
-
-const PADDED_PARAMS = { ...PARAMS, padded_height: "u32", padded_width: "u32" } as const;
+const WINDOWS = { kernel_h: "u32", kernel_w: "u32", stride_h: "u32", stride_w: "u32" } as const;
+const PADDING = { top: "u32", left: "u32" } as const;
+const PADDED = { padded_height: "u32", padded_width: "u32" } as const;
 
 const MAX = pointwiseKernel({
   name: "max_pool2d",
   wgsl: maxSource,
   bindings: ["read", "read_write", "read_write"],
-  params: PARAMS,
+  params: { ...SIZES, ...WINDOWS, ...PADDING },
 });
 const MAX_GRADIENT = pointwiseKernel({
   name: "max_pool2d_gradient",
   wgsl: maxGradientSource,
   bindings: ["read", "read", "read_write"],
-  params: PARAMS,
+  params: { ...SIZES, ...PADDING },
 });
 const AVERAGE = pointwiseKernel({
   name: "average_pool2d",
   wgsl: averageSource,
   bindings: ["read", "read_write"],
-  params: PADDED_PARAMS,
+  params: { ...SIZES, ...WINDOWS, ...PADDING, ...PADDED },
 });
 const AVERAGE_GRADIENT = pointwiseKernel({
   name: "average_pool2d_gradient",
   wgsl: averageGradientSource,
   bindings: ["read", "read_write"],
-  params: PADDED_PARAMS,
+  params: { ...SIZES, ...PADDING, ...PADDED },
 });
 
 /** The maps that a pooling takes. */
@@ -229,6 +225,7 @@ export function maxPool2dGradient(
   dispatchMaps(scope, {
     operation,
     kernel: MAX_GRADIENT,
+    spec: coverOf(geometry),
     buffers: [taps, dY, dX],
     channels: geometry.channels,
     params: paramsOf(geometry),
@@ -276,7 +273,8 @@ export function averagePool2d(
     averagePool(hostFloats(x), hostFloats(y), { ...geometry, includePad });
     return y;
   }
-  dispatchAverage(ctx, [x, y], { operation, geometry, variant, kernel: AVERAGE, includePad });
+  const spec = { INCLUDE_PAD: includePad ? 1 : 0 };
+  dispatchAverage(ctx, [x, y], { operation, geometry, variant, kernel: AVERAGE, spec });
   return y;
 }
 
@@ -320,8 +318,8 @@ export function averagePool2dGradient(
     averagePoolGradient(hostFloats(dY), hostFloats(dX), { ...geometry, includePad });
     return dX;
   }
-  const kernel = AVERAGE_GRADIENT;
-  dispatchAverage(ctx, [dY, dX], { operation, geometry, variant, kernel, includePad });
+  const spec = { INCLUDE_PAD: includePad ? 1 : 0, ...coverOf(geometry) };
+  dispatchAverage(ctx, [dY, dX], { operation, geometry, variant, kernel: AVERAGE_GRADIENT, spec });
   return dX;
 }
 
@@ -390,6 +388,17 @@ function paramsOf(geometry: PoolGeometry): Record<string, number> {
   };
 }
 
+/** What the gradients' kernels have as constants, because they divide by them. */
+function coverOf({ kernel, stride }: PoolGeometry): Spec {
+  return {
+    KERNEL_H: kernel[0],
+    KERNEL_W: kernel[1],
+    STRIDE_H: stride[0],
+    STRIDE_W: stride[1],
+    APART: kernel[0] <= stride[0] && kernel[1] <= stride[1] ? 1 : 0,
+  };
+}
+
 interface PoolRun {
   readonly operation: string;
   readonly geometry: PoolGeometry;
@@ -417,13 +426,13 @@ function dispatchMax(
 function dispatchAverage(
   ctx: GpuContext,
   buffers: readonly Tensor[],
-  run: PoolRun & { readonly kernel: typeof AVERAGE; readonly includePad: boolean },
+  run: PoolRun & { readonly kernel: typeof AVERAGE; readonly spec: Spec },
 ): void {
-  const { operation, geometry, variant, kernel, includePad } = run;
+  const { operation, geometry, variant, kernel, spec } = run;
   dispatchMaps(ctx, {
     operation,
     kernel,
-    spec: { INCLUDE_PAD: includePad ? 1 : 0 },
+    spec,
     buffers,
     channels: geometry.channels,
     params: paramsOf(geometry),

@@ -43,13 +43,13 @@ fn main(
   if (item >= params.items) {
     return;
   }
-  let c = item % params.channels;
   let column = item / params.channels;
+  let c = item - column * params.channels;
   let row = column / params.out_width;
   let n = row / params.out_height;
   // Where the window begins, in the padded map.
-  let h = row % params.out_height * params.stride_h;
-  let w = column % params.out_width * params.stride_w;
+  let h = (row - n * params.out_height) * params.stride_h;
+  let w = (column - row * params.out_width) * params.stride_w;
   let i_begin = max(h, params.top) - h;
   let j_begin = max(w, params.left) - w;
   let i_end = min(params.kernel_h, params.top + params.height - h);

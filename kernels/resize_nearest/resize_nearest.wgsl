@@ -30,11 +30,11 @@ fn main(
   if (item >= params.items) {
     return;
   }
-  let c = item % params.channels;
   let column = item / params.channels;
+  let c = item - column * params.channels;
   let row = column / params.out_width;
   let n = row / params.out_height;
-  let h = row % params.out_height * params.height / params.out_height;
-  let w = column % params.out_width * params.width / params.out_width;
+  let h = (row - n * params.out_height) * params.height / params.out_height;
+  let w = (column - row * params.out_width) * params.width / params.out_width;
   y[item] = x[((n * params.height + h) * params.width + w) * params.channels + c];
 }

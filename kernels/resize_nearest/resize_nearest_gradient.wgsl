@@ -36,12 +36,12 @@ fn main(
   if (item >= params.items) {
     return;
   }
-  let c = item % params.channels;
   let column = item / params.channels;
+  let c = item - column * params.channels;
   let row = column / params.width;
   let n = row / params.height;
-  let h = row % params.height;
-  let w = column % params.width;
+  let h = (row - n * params.height);
+  let w = (column - row * params.width);
   let p_end = first_copy(h + 1u, params.height, params.out_height);
   let q_begin = first_copy(w, params.width, params.out_width);
   let q_end = first_copy(w + 1u, params.width, params.out_width);

@@ -34,6 +34,7 @@ const WINDOWS: readonly PoolWindows[] = [
   { kernel: [2, 3], stride: [3, 4], ceilMode: true },
   { kernel: 1, stride: 2 },
   { kernel: 3, stride: 2, padding: 1, ceilMode: true },
+  { kernel: 5, stride: 1, padding: 3 },
 ];
 
 /** Odd and prime sizes, not square, with and without groups of four channels, and no map at all. */
