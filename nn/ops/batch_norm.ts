@@ -5,7 +5,6 @@
  */
 
 import {
-  activationGradient,
   batchNormInfer,
   batchNormInferGradient,
   batchNormTrain,
@@ -104,7 +103,7 @@ function withBatchStatistics(tape: Tape, x: Variable, how: Whole): Variable {
     inputs: [x, weight, bias],
     output: y,
     saved: [mean, inverseDeviation],
-    backward: (gradient, gradients) => {
+    backward: (dY, gradients) => {
       const outWeight = gradients.out(weight);
       const outBias = gradients.out(bias);
       const made = batchNormTrainGradient(gradients.ctx, {
@@ -112,7 +111,8 @@ function withBatchStatistics(tape: Tape, x: Variable, how: Whole): Variable {
         weight: weight.value,
         mean,
         inverseDeviation,
-        dY: beforeActivation(gradient, { activation, y, gradients }),
+        dY,
+        ...(activation === "relu" ? { y } : {}),
       }, {
         ...(outWeight === undefined ? {} : { outWeight }),
         ...(outBias === undefined ? {} : { outBias }),
@@ -137,14 +137,15 @@ function withFixedStatistics(tape: Tape, x: Variable, how: Whole): Variable {
   return tape.operation({
     inputs: [x, weight, bias],
     output: y,
-    backward: (gradient, gradients) => {
+    backward: (dY, gradients) => {
       const outWeight = gradients.out(weight);
       const outBias = gradients.out(bias);
       const made = batchNormInferGradient(gradients.ctx, {
         x: x.value,
         weight: weight.value,
         ...statistics,
-        dY: beforeActivation(gradient, { activation, y, gradients }),
+        dY,
+        ...(activation === "relu" ? { y } : {}),
       }, {
         epsilon,
         needs: { weight: gradients.wants(weight), bias: gradients.wants(bias) },
@@ -156,16 +157,4 @@ function withFixedStatistics(tape: Tape, x: Variable, how: Whole): Variable {
       if (made.dBias !== undefined) gradients.send(bias, made.dBias);
     },
   });
-}
-
-function beforeActivation(
-  gradient: Tensor,
-  how: {
-    readonly activation: "none" | "relu";
-    readonly y: Tensor;
-    readonly gradients: { readonly ctx: Parameters<typeof activationGradient>[0] };
-  },
-): Tensor {
-  if (how.activation === "none") return gradient;
-  return activationGradient(how.gradients.ctx, { y: how.y, dY: gradient }, { kind: "relu" });
 }
