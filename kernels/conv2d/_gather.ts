@@ -6,15 +6,15 @@
 
 import { type GpuContext, gridFor, type Tensor } from "../../runtime/mod.ts";
 import { quadsOf } from "../_pack.ts";
-import { REGISTER_LANES, type RegisterSide, registerSide } from "../_products.ts";
+import { REGISTER_LANES, type RegisterSide } from "../_products.ts";
 import { unrolled } from "../_unroll.ts";
 import {
   channelChunks,
+  convSide,
   flattened,
   type Gather,
   type GatherTile,
   gatherTile,
-  windowOf,
 } from "./_plan.ts";
 import registerSource from "./conv2d_register.wgsl" with { type: "text" };
 
@@ -37,7 +37,6 @@ const registerKernel = unrolled({
     stride_x: "u32",
     dilation_y: "u32",
     dilation_x: "u32",
-    place: "u32",
     weight_height: "u32",
     weight_width: "u32",
     weight_y: "u32",
@@ -144,9 +143,8 @@ export function gatherRegister(
   const work = flattened(gather);
   const { x, y } = work;
   if (work.batch * x.count * y.count === 0) return;
-  const side = options.side ?? registerSide(gatherFlops(work));
+  const side = convSide(gatherFlops(work), options.side);
   const tile = options.tile ?? gatherTile(work, side);
-  const window = windowOf(tile.columns, tile.taps, x);
   const wide = work.outputs % 4 === 0;
   const quads = quadsOf(work.channels);
   const rowTiles = Math.ceil(work.batch * y.count / tile.rows);
@@ -156,16 +154,13 @@ export function gatherRegister(
   const tiles = rowTiles * columnTiles * channelTiles;
   const { bias = tensors.x, y: target } = tensors;
   using spare = ctx.empty([4], "f32", { label: "unused binding" });
-  const chunks = channelChunks(quads, y.taps * (x.taps / tile.taps + 2));
+  const chunks = channelChunks(quads, y.taps * (x.taps + 1));
   chunks.forEach(([begin, end], position) => {
     const kernel = registerKernel({
       ROWS: tile.rows,
       COLUMNS: tile.columns,
       CHANNELS: tile.channels,
-      TAPS: tile.taps,
-      WINDOW: window.length,
-      PIXEL_STEP: window.pixelStep,
-      TAP_STEP: window.tapStep,
+      PIXELS: tile.rows * tile.columns,
       QUADS: tile.channels / 4,
       WIDE: wide ? 1 : 0,
       ACCUMULATE: position === 0 ? 0 : 1,
@@ -178,7 +173,6 @@ export function gatherRegister(
         quads,
         quad_begin: begin,
         quad_end: end,
-        place: window.place,
         group_tiles: groupTiles,
         channel_tiles: channelTiles,
         column_tiles: columnTiles,

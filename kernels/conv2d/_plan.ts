@@ -62,8 +62,6 @@ export interface GatherTile {
   readonly columns: number;
   /** Channels of outputs, a multiple of four. */
   readonly channels: number;
-  /** Taps along x that share a window. */
-  readonly taps: number;
 }
 
 /** A window of source pixels: how many, and how outputs and taps lie in it. */
@@ -78,14 +76,28 @@ export interface Window {
   readonly tapStep: number;
 }
 
-/** Cost of a vec4 load in units of four fma of a vector, fitted for `registerTile()`. */
-const LOAD_COST = 18;
+/** Cost of a vec4 load in units of four fma of a vector (fitted on lavapipe). */
+const LOAD_COST = 13;
+
+/**
+ * Work below which a tile of side 8 does. All layers of a network share the pipeline of the large
+ * tile, so it pays earlier than for a single product.
+ */
+const SMALL_WORK = 2e7;
+
+/**
+ * The longest side of the register tile.
+ *
+ * @param flops Floating-point operations of the convolution.
+ * @param forced A forced side.
+ * @returns 8 or 16.
+ */
+export function convSide(flops: number, forced: RegisterSide | undefined): RegisterSide {
+  return forced ?? (flops < SMALL_WORK ? 8 : 16);
+}
 
 /** Workgroups below which a larger tile would leave cores idle. */
 const BUSY_WORKGROUPS = 4;
-
-/** Longest side of a register tile to the fma that its loop may hold: longer ones miss caches. */
-const LONGEST_BODY: Readonly<Record<RegisterSide, number>> = { 8: 768, 16: 1536 };
 
 function gcd(a: number, b: number): number {
   return b === 0 ? a : gcd(b, a % b);
@@ -143,50 +155,36 @@ export function flattened(gather: Gather): Gather {
 }
 
 /**
- * The register tile of a convolution: the one of least cost, where a step costs its fma and
- * its loads.
+ * The register tile of a convolution: the one of least cost, where a step costs its fma and its
+ * loads. Square tiles of pixels come first: their lanes read neighbouring memory.
  *
  * @param gather The convolution.
- * @param side Bounds the tile: 8 compiles faster, 16 runs faster.
+ * @param side Pixels and longest side of the tile: 8 compiles faster, 16 runs faster.
  * @returns The tile.
  */
 export function gatherTile(gather: Gather, side: RegisterSide): GatherTile {
   const rows = gather.batch * gather.y.count;
   let best: GatherTile | undefined;
   let least = Infinity;
-  for (const tile of tilesOf(gather, side)) {
-    const window = windowOf(tile.columns, tile.taps, gather.x);
-    const tiles = Math.ceil(rows / tile.rows) * Math.ceil(gather.x.count / tile.columns) *
-      gather.groups * Math.ceil(gather.outputs / tile.channels);
-    const workgroups = Math.max(BUSY_WORKGROUPS, Math.ceil(tiles / REGISTER_LANES));
-    const loads = tile.rows * window.length + tile.channels * tile.taps;
-    const cost = workgroups / tile.taps *
-      (tile.rows * tile.columns * tile.channels * tile.taps + LOAD_COST * loads);
-    if (cost < least) {
-      least = cost;
-      best = tile;
+  for (const columns of side === 16 ? [4, 8, 2, 16, 1] : [4, 2, 8, 1]) {
+    for (const channels of channelLengths(gather.outputs, side)) {
+      const tiles = Math.ceil(rows * columns / side) * Math.ceil(gather.x.count / columns) *
+        gather.groups * Math.ceil(gather.outputs / channels);
+      const workgroups = Math.max(BUSY_WORKGROUPS, Math.ceil(tiles / REGISTER_LANES));
+      const cost = workgroups * (side * channels + LOAD_COST * (side + channels));
+      if (cost < least) {
+        least = cost;
+        best = { rows: side / columns, columns, channels };
+      }
     }
   }
   return best!;
 }
 
-/** Few lengths, since each combination is a pipeline that takes up to a second to compile. */
-function tilesOf(gather: Gather, side: RegisterSide): GatherTile[] {
-  const largest = Math.min(side, 4 * Math.ceil(gather.outputs / 4));
-  const channels = [largest, 8, 4].filter((count, at, all) =>
-    count <= largest && all.indexOf(count) === at
-  );
-  const tiles: GatherTile[] = [];
-  for (let columns = side; columns >= 1; columns /= 2) {
-    for (const count of channels) {
-      for (const taps of sharedTaps(Math.max(1, gather.x.taps))) {
-        const tile = { rows: side / columns, columns, channels: count, taps };
-        const body = 4 * side * count * taps;
-        if (body <= LONGEST_BODY[side] || (count === 4 && taps === 1)) tiles.push(tile);
-      }
-    }
-  }
-  return tiles;
+/** Few lengths, since each tile is a pipeline that takes up to a second to compile. */
+function channelLengths(outputs: number, side: RegisterSide): readonly number[] {
+  const largest = Math.min(side, 4 * Math.ceil(outputs / 4));
+  return [largest, 8, 4].filter((length) => length <= largest);
 }
 
 /**
@@ -256,8 +254,8 @@ export interface WeightTile {
   readonly pixels: number;
 }
 
-/** Sums of a tile, by the side that the options ask for. */
-const MOST_SUMS: Readonly<Record<RegisterSide, number>> = { 8: 192, 16: 384 };
+/** Sums of a tile, by the side that the options ask for; larger tiles were not faster. */
+const MOST_SUMS: Readonly<Record<RegisterSide, number>> = { 8: 192, 16: 256 };
 
 /**
  * The register tile of a weight gradient.

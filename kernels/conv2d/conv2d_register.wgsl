@@ -15,20 +15,18 @@
 // Dispatch: gridFor(tiles, 8), folded from x into y; tiles = row tiles * column tiles * channel tiles
 //   (of all groups). A tile is ROWS x COLUMNS outputs of CHANNELS channels; rows are those of all
 //   images, one after the other. Neighbouring invocations own neighbouring channels.
-// Accumulates in f32, in the order of ky, kx (in steps of TAPS), quads, kx within the step; adds to y
-//   when ACCUMULATE is 1.
+// Accumulates in f32, in the order of ky, kx, c; adds to y when ACCUMULATE is 1. The tile's size does
+//   not change a bit of the result.
 //
 // Made for adapters that compute on the CPU, where a load costs as much as 11 to 25 fma whatever
-// memory it comes from: TAPS taps along a row share one window of WINDOW pixels.
+// memory it comes from, and a workgroup of 8 is one AVX vector: only fma per load counts. Rows,
+// columns and channels beyond the output load what robust access gives and are not stored.
 
-const ROWS: u32 = 1u; // @spec rows of a tile
-const COLUMNS: u32 = 16u; // @spec columns of a tile
-const CHANNELS: u32 = 8u; // @spec output channels of a tile, a multiple of 4
-const TAPS: u32 = 3u; // @spec taps along x that share a window
-const WINDOW: u32 = 18u; // @spec (COLUMNS - 1) * PIXEL_STEP + (TAPS - 1) * TAP_STEP + 1
-const PIXEL_STEP: u32 = 1u; // @spec window places between neighbouring outputs
-const TAP_STEP: u32 = 1u; // @spec window places between neighbouring taps
-const QUADS: u32 = 2u; // @spec CHANNELS / 4
+const ROWS: u32 = 4u; // @spec rows of a tile
+const COLUMNS: u32 = 4u; // @spec columns of a tile
+const CHANNELS: u32 = 16u; // @spec output channels of a tile, a multiple of 4
+const PIXELS: u32 = 16u; // @spec ROWS * COLUMNS
+const QUADS: u32 = 4u; // @spec CHANNELS / 4
 const WIDE: u32 = 1u; // @spec
 const ACCUMULATE: u32 = 0u; // @spec
 
@@ -47,7 +45,6 @@ struct Params {
   stride_x: u32,
   dilation_y: u32,
   dilation_x: u32,
-  place: u32, // pixels of x between neighbouring window places
   weight_height: u32, // WH
   weight_width: u32, // WW
   weight_y: u32, // row of the weight of the first tap
@@ -109,11 +106,10 @@ fn main(
     top[r] = (row + r) % params.image_rows * params.stride_y + u32(params.origin_y);
   }
   let left = column * params.stride_x + u32(params.origin_x);
-  let tap_quads = params.quads * params.weight_step_x;
   let output_quads = params.weight_height * params.weight_width * params.quads;
 
   // The four steps of one sum stand together below, so that it stays in a register meanwhile.
-  var sum: array<f32, ROWS * COLUMNS * CHANNELS>;
+  var sum: array<f32, PIXELS * CHANNELS>;
   for (var ky = 0u; ky < params.taps_y; ky++) {
     var inside_y: array<bool, ROWS>;
     var start: array<u32, ROWS>;
@@ -122,33 +118,29 @@ fn main(
       inside_y[r] = iy < params.height;
       start[r] = (image_row[r] + iy) * params.width * params.pixel_quads + group * params.quads;
     }
-    for (var kx = 0u; kx < params.taps_x; kx += TAPS) {
-      var inside_x: array<bool, WINDOW>;
-      var place: array<u32, WINDOW>;
-      for (var p = 0u; p < WINDOW; p++) { // @unroll
-        let ix = left + kx * params.dilation_x + p * params.place;
-        inside_x[p] = ix < params.width;
-        place[p] = ix * params.pixel_quads;
+    for (var kx = 0u; kx < params.taps_x; kx++) {
+      var inside_x: array<bool, COLUMNS>;
+      var place: array<u32, COLUMNS>;
+      for (var i = 0u; i < COLUMNS; i++) { // @unroll
+        let ix = left + kx * params.dilation_x + i * params.stride_x;
+        inside_x[i] = ix < params.width;
+        place[i] = ix * params.pixel_quads;
       }
       let weight_row = params.weight_y + ky * params.weight_step_y;
       let weight_column = params.weight_x + kx * params.weight_step_x;
       let tap = ((output * params.weight_height + weight_row) * params.weight_width + weight_column) * params.quads;
       for (var q = params.quad_begin; q < params.quad_end; q++) {
-        var a: array<vec4<f32>, ROWS * WINDOW>;
+        var a: array<vec4<f32>, PIXELS>;
         for (var r = 0u; r < ROWS; r++) { // @unroll
-          for (var p = 0u; p < WINDOW; p++) { // @unroll
-            a[r * WINDOW + p] = select(vec4<f32>(), x[start[r] + place[p] + q], inside_y[r] && inside_x[p]);
+          for (var i = 0u; i < COLUMNS; i++) { // @unroll
+            a[r * COLUMNS + i] = select(vec4<f32>(), x[start[r] + place[i] + q], inside_y[r] && inside_x[i]);
           }
         }
         for (var j = 0u; j < CHANNELS; j++) { // @unroll
-          for (var k = 0u; k < TAPS; k++) { // @unroll
-            let b = weight[tap + j * output_quads + k * tap_quads + q];
-            for (var r = 0u; r < ROWS; r++) { // @unroll
-              for (var i = 0u; i < COLUMNS; i++) { // @unroll
-                sum[(r * COLUMNS + i) * CHANNELS + j] = fma(a[r * WINDOW + i * PIXEL_STEP + k * TAP_STEP].y, b.y, fma(a[r * WINDOW + i * PIXEL_STEP + k * TAP_STEP].x, b.x, sum[(r * COLUMNS + i) * CHANNELS + j]));
-                sum[(r * COLUMNS + i) * CHANNELS + j] = fma(a[r * WINDOW + i * PIXEL_STEP + k * TAP_STEP].w, b.w, fma(a[r * WINDOW + i * PIXEL_STEP + k * TAP_STEP].z, b.z, sum[(r * COLUMNS + i) * CHANNELS + j]));
-              }
-            }
+          let b = weight[tap + j * output_quads + q];
+          for (var p = 0u; p < PIXELS; p++) { // @unroll
+            sum[p * CHANNELS + j] = fma(a[p].y, b.y, fma(a[p].x, b.x, sum[p * CHANNELS + j]));
+            sum[p * CHANNELS + j] = fma(a[p].w, b.w, fma(a[p].z, b.z, sum[p * CHANNELS + j]));
           }
         }
       }

@@ -15,9 +15,9 @@ import {
 import { hostFloats } from "../_arguments.ts";
 import { type OutOption, outputOf } from "../_out.ts";
 import { packed, quadsOf } from "../_pack.ts";
-import { type ProductOptions, productVariant, REGISTER_LANES, registerSide } from "../_products.ts";
+import { type ProductOptions, productVariant, REGISTER_LANES } from "../_products.ts";
 import { unrolled } from "../_unroll.ts";
-import { type RowSlices, sliceRows, weightTile, windowOf } from "./_plan.ts";
+import { convSide, type RowSlices, sliceRows, weightTile, windowOf } from "./_plan.ts";
 import {
   type ConvGeometry,
   type ConvSize,
@@ -235,7 +235,7 @@ function runRegister(
   const axis = { stride: size.strideX, dilation: size.dilationX };
   const tile = weightTile(
     { outputs: groupQuads, channels: quads, taps: kernelWidth, ...axis },
-    options.side ?? registerSide(flops),
+    convSide(flops, options.side),
   );
   const window = windowOf(tile.pixels, tile.taps, axis);
   const outputTiles = Math.ceil(groupQuads / tile.outputs);
