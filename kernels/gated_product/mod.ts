@@ -58,8 +58,6 @@ const registerKernel = unrolled({
   },
 });
 
-/** Rows and columns of a tile. */
-const TILE = { rows: 4, columns: 8 };
 const SOFTWARE_LANES = 8;
 const GPU_WORKGROUP = 64;
 const LARGEST = 3.4028234663852886e38;
@@ -200,11 +198,13 @@ function onGpu(ctx: GpuContext, inputs: GatedProductInputs, call: Call): Tensor 
   const gates = mask === undefined
     ? w
     : packed(scope, mask.gates, { rows: mask.gates.shape[0]!, k: channels });
-  const columnTiles = Math.ceil(classes / TILE.columns);
-  const tiles = columnTiles * Math.ceil(rows / TILE.rows);
-  const workgroup = ctx.gpu.adapter.isSoftware ? SOFTWARE_LANES : GPU_WORKGROUP;
+  const { isSoftware } = ctx.gpu.adapter;
+  const tile = tileOf(classes, isSoftware);
+  const columnTiles = Math.ceil(classes / tile.columns);
+  const tiles = columnTiles * Math.ceil(rows / tile.rows);
+  const workgroup = isSoftware ? SOFTWARE_LANES : GPU_WORKGROUP;
   scope.dispatch(
-    registerKernel({ TM: TILE.rows, TN: TILE.columns, GATED: mask === undefined ? 0 : 1 }),
+    registerKernel({ TM: tile.rows, TN: tile.columns, GATED: mask === undefined ? 0 : 1 }),
     {
       buffers: [x, w, gates, ...rest],
       params: { ...common, quads: quadsOf(channels), column_tiles: columnTiles, tiles },
@@ -213,6 +213,12 @@ function onGpu(ctx: GpuContext, inputs: GatedProductInputs, call: Call): Tensor 
     },
   );
   return z;
+}
+
+/** Rows and columns of a tile: large where a load costs more than registers do. */
+function tileOf(classes: number, isSoftware: boolean): { rows: number; columns: number } {
+  if (!isSoftware) return { rows: 4, columns: 8 };
+  return { rows: 8, columns: Math.min(16, 4 * Math.ceil(classes / 4)) };
 }
 
 /**

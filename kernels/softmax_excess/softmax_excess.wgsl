@@ -10,7 +10,7 @@
 // Dispatch: gridFor(rows, WORKGROUP / LANES); the grid folds x into y. LANES invocations share a
 // row: 1 is the serial variant, WORKGROUP the tree variant. Two reads of x.
 // Numerics: f32. At T = 1000 all probabilities lie within a few percent of 1 / columns, where f32 has
-// seven digits for the number and four for what tells rows apart; -expm1 of each difference, by its
+// seven digits for the number and five for what tells rows apart; -expm1 of each difference, by its
 // series near zero, keeps all seven. The order of all sums depends on columns and LANES only.
 // Source: Liang et al., "Enhancing the reliability of out-of-distribution image detection in neural
 // networks", 2018 (the score p at T = 1000).
