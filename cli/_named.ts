@@ -4,8 +4,17 @@
  * @module
  */
 
-import { parseParameters, type ScoreMethod } from "../methods/mod.ts";
+import { parseParameters, type ScoreMethod, SCORES } from "../methods/mod.ts";
 import { asUsage, UsageError } from "./_arguments.ts";
+
+/** The names of all scores, for help texts. */
+export const SCORE_NAMES: string = SCORES.map(({ name }) => name).join(", ");
+
+/** The names of the scores whose fits prefer validation data, for help texts. */
+export const VALIDATED_NAMES: string = SCORES
+  .filter(({ usesValidation }) => usesValidation)
+  .map(({ name }) => name)
+  .join(", ");
 
 /** A `NAME=VALUE` argument. */
 export interface Named {

@@ -26,7 +26,7 @@ import {
   runEvaluation,
   type ScoresBySet,
 } from "./_evaluation.ts";
-import { type Named, parametersOf, parseNamed } from "./_named.ts";
+import { type Named, parametersOf, parseNamed, SCORE_NAMES, VALIDATED_NAMES } from "./_named.ts";
 import { requireWritable } from "./_outputs.ts";
 import { OpenSets } from "./_sets.ts";
 import type { Terminal } from "./_terminal.ts";
@@ -50,8 +50,17 @@ export const evalCommand: Command = {
       required: true,
       multiple: true,
     },
-    { name: "val", value: "FILE", help: "in-distribution validation features, for ReAct's fit" },
-    { name: "methods", value: "LIST", help: "scores, comma-separated, or all", default: "all" },
+    {
+      name: "val",
+      value: "FILE",
+      help: `in-distribution validation features, for the fits of ${VALIDATED_NAMES}`,
+    },
+    {
+      name: "methods",
+      value: "LIST",
+      help: `scores, comma-separated, or all of ${SCORE_NAMES}`,
+      default: "all",
+    },
     {
       name: "param",
       value: "METHOD.NAME=VALUE",

@@ -17,7 +17,7 @@ import { asUsage } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
 import { ACCEPTANCE_OPTION, acceptanceOf, calibrateOn } from "./calibrate.ts";
-import { parametersOf } from "./_named.ts";
+import { parametersOf, SCORE_NAMES, VALIDATED_NAMES } from "./_named.ts";
 import { requireWritable } from "./_outputs.ts";
 import { OpenSets } from "./_sets.ts";
 
@@ -27,9 +27,13 @@ export const fitCommand: Command = {
   summary: "Fit one score and save it as a detector",
   details: "With --id the detector is calibrated at once, as `ood calibrate` does.",
   options: [
-    { name: "method", value: "NAME", help: "the score", required: true },
+    { name: "method", value: "NAME", help: `the score: ${SCORE_NAMES}`, required: true },
     { name: "train", value: "FILE", help: "features of the training set", required: true },
-    { name: "val", value: "FILE", help: "in-distribution validation features, for ReAct" },
+    {
+      name: "val",
+      value: "FILE",
+      help: `in-distribution validation features, for ${VALIDATED_NAMES}`,
+    },
     { name: "id", value: "FILE", help: "in-distribution features to calibrate on" },
     ACCEPTANCE_OPTION,
     { name: "out", value: "FILE", help: "the detector to write", required: true },
