@@ -13,7 +13,7 @@ import { type OnnxTensor, toNumbers } from "../tensor.ts";
 import type { Dimension } from "../value_info.ts";
 import type { NetworkOptions } from "./options.ts";
 import type { Part } from "./_part.ts";
-import { cannotImport, type WeightPlan } from "./_weights.ts";
+import { cannotImport, type InputPlace, type PlannedNorm, type WeightPlan } from "./_weights.ts";
 
 /** What a step sees while it runs. */
 export interface Run {
@@ -21,6 +21,8 @@ export interface Run {
   readonly tape: Tape;
   /** Whether batch statistics and dropout apply. */
   readonly training: boolean;
+  /** Told what an inserted normalisation is given. */
+  readonly observe: ((norm: PlannedNorm, x: Tensor) => void) | undefined;
   /** Seed of dropout. */
   readonly seed: Scalar | undefined;
   /** A value that an earlier step made. */
@@ -45,8 +47,8 @@ export interface Step {
   readonly run: (run: Run) => Variable;
 }
 
-/** Turns a node into a step; undefined when an earlier one has taken it in. */
-export type Operator = (node: OnnxNode, compiler: Compiler) => Step;
+/** Turns a node into a step, or into several in a row. */
+export type Operator = (node: OnnxNode, compiler: Compiler) => Step | readonly Step[];
 
 /** An activation that a kernel applies to its result. */
 export interface Fused {
@@ -54,6 +56,22 @@ export interface Fused {
   readonly output: string;
   /** The activation. */
   readonly activation: "none" | "relu";
+}
+
+/** A bias that a node has itself, or that the next one adds. */
+export interface AddedBias {
+  /** Name of the bias, if there is one. */
+  readonly bias?: string;
+  /** The value that then comes out. */
+  readonly output: string;
+  /** Where the bias is read. */
+  readonly place?: InputPlace;
+}
+
+/** Where normalisations are inserted: behind every convolution but one. */
+export interface NormPlaces {
+  /** The node that makes the class scores. */
+  readonly classifier: OnnxNode | undefined;
 }
 
 /** The graph around the nodes that become steps. */
@@ -69,10 +87,12 @@ export class Compiler {
   readonly #readers: Map<string, OnnxNode[]> = new Map();
   readonly #taken: Set<OnnxNode> = new Set();
   readonly #raw: Set<string>;
+  readonly #inserts: NormPlaces | undefined;
 
   /**
    * @param model The model.
-   * @param how Its view, the part that becomes steps, the values that must come out, the image.
+   * @param how Its view, the part that becomes steps, the values that must come out, the image, and
+   * where normalisations are inserted, if they are.
    */
   constructor(
     model: OnnxModel,
@@ -83,6 +103,7 @@ export class Compiler {
       readonly part: Part;
       readonly kept: ReadonlySet<string>;
       readonly image: string;
+      readonly inserts: NormPlaces | undefined;
     },
   ) {
     this.#model = model;
@@ -91,6 +112,7 @@ export class Compiler {
     this.options = how.options;
     this.#kept = how.kept;
     this.#raw = new Set([how.image]);
+    this.#inserts = how.inserts;
     for (const node of how.part.nodes) {
       for (const input of new Set(node.inputs)) {
         this.#readers.set(input, [...this.#readers.get(input) ?? [], node]);
@@ -190,19 +212,36 @@ export class Compiler {
   /**
    * Takes an Add of one constant per channel into the step of the node before it.
    *
-   * @returns The constant's name and the value that then comes out.
+   * @returns The constant's name, where it is read, and the value that then comes out.
    */
-  withBias(value: string, channels: number): { bias?: string; output: string } {
+  withBias(value: string, channels: number): AddedBias {
     const reader = this.onlyReader(value);
     if (reader?.opType !== "Add" || reader.domain !== "") return { output: value };
-    const bias = reader.inputs.find((input) => input !== value) ?? "";
+    const input = reader.inputs[0] === value ? 1 : 0;
+    const bias = reader.inputs[input] ?? "";
     const { kind } = perChannel(this.view.constant(bias), {
       rank: this.view.shape(value)?.length ?? 0,
       channels,
     });
     if (kind !== "channels") return { output: value };
     this.#taken.add(reader);
-    return { bias, output: reader.outputs[0]! };
+    return { bias, output: reader.outputs[0]!, place: { node: reader, input } };
+  }
+
+  /**
+   * Whether a normalisation is put behind a convolution.
+   *
+   * @param node The convolution.
+   * @param output What comes out of it, a bias added.
+   */
+  takesNorm(node: OnnxNode, output: string): boolean {
+    // On maps of one place a convolution is a linear layer.
+    if (this.#inserts === undefined || !this.view.isMap(output)) return false;
+    const reader = this.onlyReader(output);
+    const has = reader?.opType === "BatchNormalization" && reader.domain === "";
+    // What several nodes multiply by can not take up the factors of each.
+    const shared = this.weights.isShared(node.inputs[1] ?? "");
+    return !has && !shared && node !== this.#inserts.classifier;
   }
 
   /** Whether a value is the image, at most shifted and scaled: its constants are no parameters. */

@@ -9,7 +9,7 @@ import { withGraph } from "../edit.ts";
 import type { OnnxModel } from "../model.ts";
 import type { AttributeProto, NodeProto, TensorProto } from "../proto/mod.ts";
 import { makeTensor, type OnnxData } from "../tensor.ts";
-import { type PlannedWeight, toStored } from "./_weights.ts";
+import { type InputPlace, type PlannedWeight, toStored } from "./_weights.ts";
 
 /** A weight and its values in the engine. */
 export interface CurrentWeight {
@@ -17,6 +17,8 @@ export interface CurrentWeight {
   readonly weight: PlannedWeight;
   /** Its values now. */
   readonly now: ArrayLike<number>;
+  /** Where the graph has to name it, when it does not hold it yet. */
+  readonly place?: InputPlace | undefined;
 }
 
 /**
@@ -24,17 +26,21 @@ export interface CurrentWeight {
  *
  * @param model The model.
  * @param weights The weights; element types stay, and so do arrays of which no element has changed.
+ * Those that the graph does not hold are added only when they have.
  * @returns The model.
  */
 export function exportWeights(model: OnnxModel, weights: readonly CurrentWeight[]): OnnxModel {
   const changed = new Map<string, { weight: PlannedWeight; values: Float64Array<ArrayBuffer> }>();
-  for (const { weight, now } of weights) {
+  const added: AddedWeight[] = [];
+  for (const { weight, now, place } of weights) {
     const values = toStored(weight, now);
-    if (values !== undefined) changed.set(weight.name, { weight, values });
+    if (values === undefined) continue;
+    if (place === undefined) changed.set(weight.name, { weight, values });
+    else added.push({ tensor: withValues({ name: weight.name }, weight, values), place });
   }
   const { node, initializer } = model.graph.proto;
   const initializers = new Set(initializer.map(({ name }) => name ?? ""));
-  return withGraph(model, {
+  const written = withGraph(model, {
     initializer: initializer.map((tensor) => {
       const found = changed.get(tensor.name ?? "");
       return found === undefined ? tensor : withValues(tensor, found.weight, found.values);
@@ -45,10 +51,48 @@ export function exportWeights(model: OnnxModel, weights: readonly CurrentWeight[
       return found === undefined ? proto : withConstant(proto, found.weight, found.values);
     }),
   });
+  return added.length === 0 ? written : withAdded(written, added);
+}
+
+/** An array that a graph gets, and the input that reads it from then on. */
+interface AddedWeight {
+  readonly tensor: TensorProto;
+  readonly place: InputPlace;
+}
+
+/** A model with arrays added; one that all of its readers gave up is dropped. */
+function withAdded(model: OnnxModel, added: readonly AddedWeight[]): OnnxModel {
+  const { node, initializer, input } = model.graph.proto;
+  const names = new Map<number, Map<number, string>>();
+  for (const { tensor, place } of added) {
+    const { index } = place.node;
+    names.set(index, (names.get(index) ?? new Map()).set(place.input, tensor.name!));
+  }
+  const wider = withGraph(model, {
+    initializer: [...initializer, ...added.map(({ tensor }) => tensor)],
+    node: node.map((proto, index) => {
+      const other = names.get(index);
+      return other === undefined ? proto : withInputs(proto, other);
+    }),
+  });
+  const declared = new Set([...input, ...model.graph.proto.output].map(({ name }) => name));
+  const givenUp = new Set(added.map(({ place }) => place.node.inputs[place.input]));
+  return withGraph(wider, {
+    initializer: wider.graph.proto.initializer.filter(({ name = "" }) =>
+      !givenUp.has(name) || declared.has(name) || wider.graph.consumers(name).length > 0
+    ),
+  });
+}
+
+/** A node that reads other values in some places. */
+function withInputs(node: NodeProto, names: ReadonlyMap<number, string>): NodeProto {
+  const length = Math.max(node.input.length, ...[...names.keys()].map((place) => place + 1));
+  const input = Array.from({ length }, (_, i) => names.get(i) ?? node.input[i] ?? "");
+  return { ...node, input };
 }
 
 function withValues(
-  { name = "", docString }: TensorProto,
+  { name = "", docString }: Pick<TensorProto, "name" | "docString">,
   { stored }: PlannedWeight,
   values: Float64Array<ArrayBuffer>,
 ): TensorProto {

@@ -14,6 +14,7 @@ import type { ClassifierHead, ImageInput, Inspection, ValueSource } from "../ins
 import type { OnnxModel } from "../model.ts";
 import type { OnnxNode } from "../node.ts";
 import { Compiler, type Operator, type Step } from "./_compiler.ts";
+import { classifierOf, insertsNorms } from "./_norms.ts";
 import type { NetworkInput, NetworkOptions, Trainable } from "./options.ts";
 import { type Part, partOf } from "./_part.ts";
 import { POINTWISE_OPERATORS } from "./_pointwise_operators.ts";
@@ -113,6 +114,9 @@ function planPart(
   const kept = new Set(
     [logits.value, features?.value, featureMap?.value, ...outputs].filter(offered) as string[],
   );
+  const inserts = insertsNorms(part, options)
+    ? { classifier: classifierOf(view, logits.value) }
+    : undefined;
   const compiler = new Compiler(model, {
     view,
     weights,
@@ -120,6 +124,7 @@ function planPart(
     part,
     kept,
     image: image.name,
+    inserts,
   });
   const steps = part.nodes.filter((node) => !isConstant(node, view)).flatMap((node) =>
     compile(node, compiler)
@@ -144,7 +149,7 @@ function isConstant(node: OnnxNode, view: GraphView): boolean {
 function compile(node: OnnxNode, compiler: Compiler): Step[] {
   if (compiler.taken(node)) return [];
   const operator = node.domain === "" ? OPERATORS.get(node.opType) : undefined;
-  if (operator !== undefined) return [operator(node, compiler)];
+  if (operator !== undefined) return [operator(node, compiler)].flat();
   throw compiler.refuse(
     node,
     `there is no training: supported operators are ${[...OPERATORS.keys()].sort().join(", ")}; ` +

@@ -16,6 +16,7 @@ import {
 import type { OnnxNode } from "../node.ts";
 import { toFloat32 } from "../tensor.ts";
 import { type Compiler, type Operator, perChannel, type Run, type Step } from "./_compiler.ts";
+import { movesOf } from "./_norms.ts";
 
 /** Activations, sums, products, normalisation, dropout. */
 export const POINTWISE_OPERATORS: Readonly<Record<string, Operator>> = {
@@ -106,8 +107,7 @@ function batchNormalization(node: OnnxNode, compiler: Compiler): Step {
   const runningVariance = compiler.weights.statistic(variance!, use);
   const { output, activation } = compiler.withRelu(node.outputs[0]!);
   const epsilon = node.float("epsilon", 1e-5);
-  const { batchNorm = "train", momentum = 0.1, trainable } = compiler.options;
-  const moves = batchNorm === "train" && trainable !== "none";
+  const { momentum, moves } = movesOf(compiler.options);
   return {
     inputs: [x],
     output,

@@ -10,7 +10,9 @@ import { constantOf } from "../_constants.ts";
 import type { OnnxGraph } from "../graph.ts";
 import type { OnnxModel } from "../model.ts";
 import type { OnnxNode } from "../node.ts";
+import type { ElementType } from "../proto/mod.ts";
 import type { OnnxTensor } from "../tensor.ts";
+import type { InsertedNorm } from "./options.ts";
 
 /**
  * How the engine lays a weight out: as the file does; a kernel [O, I, H, W] as [O, H, W, I]; a
@@ -48,6 +50,31 @@ export interface PlannedWeight {
   readonly writable: boolean;
 }
 
+/** An input of a node. */
+export interface InputPlace {
+  /** The node. */
+  readonly node: OnnxNode;
+  /** Counted from 0. */
+  readonly input: number;
+}
+
+/** A normalisation behind a convolution, which the file does not have. */
+export interface PlannedNorm extends InsertedNorm {
+  /** Name of the convolution's kernel among the parameters. */
+  readonly kernel: string;
+  /** Name of the value between the two. */
+  readonly between: string;
+  /** Number of channels. */
+  readonly channels: number;
+  /** What is added to each channel in the file, and takes the folded bias. */
+  readonly offset: PlannedWeight;
+  /**
+   * Where the offset has to be named when it changes: the convolution has none, or its array is
+   * read by others too.
+   */
+  readonly place: InputPlace | undefined;
+}
+
 /** Where a constant is stored, and whether it is read as its transpose. */
 interface Found {
   readonly name: string;
@@ -62,6 +89,8 @@ export class WeightPlan {
   readonly statistics: Map<string, PlannedWeight> = new Map();
   /** Vectors that the graph has no learnable array for, by a name of their own. */
   readonly constants: Map<string, Float32Array<ArrayBuffer>> = new Map();
+  /** Normalisations that the file does not have. */
+  readonly norms: PlannedNorm[] = [];
   readonly #model: OnnxModel;
   readonly #learns: boolean;
 
@@ -93,7 +122,88 @@ export class WeightPlan {
     return name;
   }
 
+  /**
+   * Plans a normalisation behind a convolution.
+   *
+   * @param node The convolution.
+   * @param how Its kernel's name, its channels, its element type in the file, and where its bias is
+   * or would be.
+   */
+  norm(
+    node: OnnxNode,
+    how: {
+      readonly kernel: string;
+      readonly channels: number;
+      readonly type: ElementType;
+      readonly bias: InputPlace;
+    },
+  ): PlannedNorm {
+    const { kernel, channels } = how;
+    const named = (what: string) => this.#unused(`${kernel}.norm.${what}`);
+    const norm: PlannedNorm = {
+      convolution: node.label,
+      kernel,
+      channels,
+      between: named("input"),
+      weight: named("weight"),
+      bias: named("bias"),
+      runningMean: named("running_mean"),
+      runningVariance: named("running_var"),
+      ...this.#offset(how),
+    };
+    this.norms.push(norm);
+    return norm;
+  }
+
+  /** Whether a weight is read by more than one node. */
+  isShared(value: string): boolean {
+    const name = findStored(this.#model.graph, value)?.name;
+    return name !== undefined && readersOf(this.#model.graph, name).length > 1;
+  }
+
+  #offset(
+    { kernel, channels, type, bias: place }: Parameters<WeightPlan["norm"]>[1],
+  ): Pick<PlannedNorm, "offset" | "place"> {
+    const { node, input } = place;
+    const value = node.inputs[input] ?? "";
+    const use = { node, layout: "same", shape: [channels] } as const;
+    if (value !== "" && !this.isShared(value)) {
+      return { offset: this.#describe(value, use), place: undefined };
+    }
+    const name = this.#unused(`${kernel}.norm.offset`);
+    const own = value === ""
+      ? { shape: [channels], data: new Float32Array(channels) }
+      : this.#describe(value, use).stored;
+    const stored = { ...own, type };
+    return { offset: { ...use, name, stored, factor: 1, readers: [node], writable: true }, place };
+  }
+
+  /** A name that no value of the graph has. */
+  #unused(wanted: string): string {
+    let name = wanted;
+    for (let i = 1; this.#model.graph.has(name); i++) name = `${wanted}_${i}`;
+    return name;
+  }
+
   #plan(value: string, use: WeightUse, into: Map<string, PlannedWeight>): string {
+    const { node } = use;
+    const weight = this.#describe(value, use);
+    const { name, layout, factor, shape } = weight;
+    const other = this.parameters.get(name) ?? this.statistics.get(name);
+    const same = other === undefined || into.get(name) === other && other.layout === layout &&
+        other.factor === factor && String(other.shape) === String(shape);
+    if (!same) {
+      throw cannotImport(
+        this.#model,
+        node,
+        `its weight "${name}" is also read by "${other.readers[0]!.label}" in another way`,
+      );
+    }
+    into.set(name, { ...weight, readers: [...other?.readers ?? [], node] });
+    return name;
+  }
+
+  #describe(value: string, use: WeightUse): PlannedWeight {
     const { node, shape, factor = 1 } = use;
     const refuse = (why: string) => cannotImport(this.#model, node, why);
     const found = findStored(this.#model.graph, value);
@@ -110,18 +220,7 @@ export class WeightPlan {
       throw refuse(`its weight "${value}" has the shape [${stored.shape.join(", ")}]`);
     }
     const name = found?.name ?? value;
-    const other = this.parameters.get(name) ?? this.statistics.get(name);
-    const same = other === undefined || into.get(name) === other && other.layout === layout &&
-        other.factor === factor && String(other.shape) === String(shape);
-    if (!same) {
-      throw refuse(
-        `its weight "${name}" is also read by "${other.readers[0]!.label}" in another way`,
-      );
-    }
-    const readers = [...other?.readers ?? [], node];
-    const writable = found !== undefined;
-    into.set(name, { name, stored, layout, shape, factor, readers, writable });
-    return name;
+    return { name, stored, layout, shape, factor, readers: [node], writable: found !== undefined };
   }
 }
 

@@ -11,10 +11,12 @@ import {
   maxPool2d,
   pad2d,
   reshape,
-  type Variable,
+  Variable,
 } from "../../nn/mod.ts";
 import type { OnnxNode } from "../node.ts";
-import type { Compiler, Operator, Step } from "./_compiler.ts";
+import type { AddedBias, Compiler, Operator, Run, Step } from "./_compiler.ts";
+import { normStep } from "./_norms.ts";
+import { toEngine } from "./_weights.ts";
 
 /** Convolutions, poolings, padding. */
 export const WINDOW_OPERATORS: Readonly<Record<string, Operator>> = {
@@ -31,7 +33,7 @@ type Sides = readonly [top: number, left: number, bottom: number, right: number]
 
 const NO_PADDING: Sides = [0, 0, 0, 0];
 
-function convolution(node: OnnxNode, compiler: Compiler): Step {
+function convolution(node: OnnxNode, compiler: Compiler): Step | readonly Step[] {
   const [x, kernel, offset] = node.inputs as [string, string, string?];
   compiler.requireMap(x, node);
   const dims = compiler.constant(node, 1)?.shape ?? [];
@@ -47,26 +49,49 @@ function convolution(node: OnnxNode, compiler: Compiler): Step {
   const windows = windowsOf(node, compiler, [height, width]);
   const shape = [outputs, height, width, channels];
   const weight = compiler.weights.parameter(kernel, { node, layout: "channels-last", shape });
-  const added = offset ? { bias: offset, output: node.outputs[0]! } : compiler.withBias(
-    node.outputs[0]!,
-    outputs,
-  );
+  const output = node.outputs[0]!;
+  const added: AddedBias = offset ? { bias: offset, output } : compiler.withBias(output, outputs);
+  const { stride, dilation } = windows;
+  const geometry = (input: Variable) => ({
+    stride,
+    dilation,
+    groups,
+    padding: windows.padding(input),
+  });
+  if (compiler.takesNorm(node, added.output)) {
+    const norm = compiler.weights.norm(node, {
+      kernel: weight,
+      channels: outputs,
+      type: compiler.view.info(kernel)?.type ?? "f32",
+      bias: added.place ?? { node, input: 2 },
+    });
+    // Behind statistics of the batch a bias has no effect; β learns in its place.
+    const still = compiler.weights.constant(toEngine(norm.offset));
+    const convolve = (run: Run) => {
+      const input = run.value(x);
+      const bias = new Variable(run.constant(still));
+      return conv2d(run.tape, input, { weight: run.parameter(weight), bias }, geometry(input));
+    };
+    return [
+      { inputs: [x], output: norm.between, run: convolve },
+      normStep(norm, compiler, compiler.withRelu(added.output)),
+    ];
+  }
   const bias = added.bias === undefined ? undefined : compiler.weights.parameter(added.bias, {
     node,
     layout: "same",
     shape: [outputs],
   });
-  const { output, activation } = compiler.withRelu(added.output);
-  const { stride, dilation } = windows;
+  const { output: last, activation } = compiler.withRelu(added.output);
   return {
     inputs: [x],
-    output,
+    output: last,
     run: (run) => {
       const input = run.value(x);
       return conv2d(run.tape, input, {
         weight: run.parameter(weight),
         bias: bias === undefined ? undefined : run.parameter(bias),
-      }, { stride, dilation, groups, padding: windows.padding(input), activation });
+      }, { ...geometry(input), activation });
     },
   };
 }

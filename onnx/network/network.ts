@@ -9,18 +9,33 @@ import {
   ParameterSet,
   type ParameterSpec,
   reshape,
-  type Tape,
+  Tape,
   Variable,
 } from "../../nn/mod.ts";
-import { type Context, type Scalar, sizeOf, type Tensor } from "../../runtime/mod.ts";
+import {
+  type Context,
+  type Scalar,
+  sizeOf,
+  type Tensor,
+  type TypedArray,
+} from "../../runtime/mod.ts";
 import type { Inspection, ValueSource } from "../inspection.ts";
 import type { OnnxModel } from "../model.ts";
 import type { Run } from "./_compiler.ts";
 import { exportWeights } from "./_export.ts";
 import { Lifetimes } from "./_lifetimes.ts";
+import {
+  BatchMoments,
+  calibrated,
+  folded,
+  normSpecs,
+  normStatistics,
+  type Observation,
+  observe,
+} from "./_norms.ts";
 import { type NetworkPlan, planNetwork } from "./_plan.ts";
 import { type PlannedWeight, toEngine } from "./_weights.ts";
-import type { NetworkInput, NetworkOptions } from "./options.ts";
+import type { InsertedNorm, NetworkInput, NetworkOptions } from "./options.ts";
 
 /** What {@linkcode Network.forward} gives. Maps are channels last, [N, H, W, C]. */
 export interface NetworkOutputs {
@@ -133,6 +148,8 @@ export class Network implements Disposable {
    * the image.
    */
   readonly trunk: OnnxModel | undefined;
+  /** Normalisations that were put behind convolutions, and that an export folds away. */
+  readonly inserted: readonly InsertedNorm[];
   readonly #ctx: Context;
   readonly #model: OnnxModel;
   readonly #plan: NetworkPlan;
@@ -153,13 +170,20 @@ export class Network implements Disposable {
     this.#plan = plan;
     this.trunk = plan.trunk;
     this.inputs = plan.inputs.map(({ name, shape }) => ({ name, shape }));
-    const specs = [...plan.weights.parameters.values()].map((weight) => specOf(weight, options));
-    this.parameters = new ParameterSet(ctx, specs);
+    const { parameters, statistics, norms } = plan.weights;
+    this.inserted = norms.map(({ convolution, weight, bias, runningMean, runningVariance }) => (
+      { convolution, weight, bias, runningMean, runningVariance }
+    ));
+    this.parameters = new ParameterSet(ctx, [
+      ...[...parameters.values()].map((weight) => specOf(weight, options)),
+      ...norms.flatMap((norm) => normSpecs(norm, options)),
+    ]);
+    const vectors = [
+      ...[...statistics].map(([name, weight]) => [name, toEngine(weight)] as const),
+      ...norms.flatMap(normStatistics),
+    ];
     this.statistics = new Map(
-      [...plan.weights.statistics].map(([name, weight]) => [
-        name,
-        ctx.upload(toEngine(weight), weight.shape, { label: name }),
-      ]),
+      vectors.map(([name, data]) => [name, ctx.upload(data, [data.length], { label: name })]),
     );
     this.#constants = new Map(
       [...plan.weights.constants].map(([name, data]) => [
@@ -184,6 +208,77 @@ export class Network implements Disposable {
     inputs: ReadonlyMap<string, Variable>,
     options: ForwardOptions = {},
   ): NetworkOutputs {
+    return this.#pass(tape, inputs, options);
+  }
+
+  /**
+   * Estimates the statistics of the inserted normalisations on batches, such as images of the
+   * training set that are not moved, without changing what the network computes with its running
+   * statistics: γ becomes the deviation and β the mean of what a convolution gives. Do it once before
+   * the first step; it is needed where statistics of the batch are taken, and does nothing where
+   * nothing was inserted.
+   *
+   * @param batches Number of batches.
+   * @param inputs Gives what {@linkcode Network.forward} takes for a batch, counted from 0; what it
+   * makes in the context is released after the batch.
+   * @throws {RangeError} When there is no batch.
+   *
+   * @example A network without batch normalisation trains with it
+   * ```ts
+   * import { importNetwork, inspect, readModel, writeModel } from "@oodgpu/oodgpu/onnx";
+   * import { Variable } from "@oodgpu/oodgpu/nn";
+   * import { Host } from "@oodgpu/oodgpu/runtime";
+   * import { assertEquals } from "@std/assert";
+   *
+   * using host = new Host();
+   * const model = await readModel("models/cifar10-resnet20.onnx");
+   * using network = importNetwork(host, model, inspect(model), {
+   *   trainable: "last-block",
+   *   insertNorms: "auto",
+   * });
+   * assertEquals(network.inserted.length, 2);
+   * const maps = Float32Array.from({ length: 8 * 8 * 64 }, (_, i) => Math.abs(Math.sin(i)));
+   * await network.calibrate(1, (ctx) =>
+   *   new Map([[network.inputs[0]!.name, new Variable(ctx.upload(maps, [1, 8, 8, 64]))]])
+   * );
+   * assertEquals(writeModel(await network.export()), writeModel(model));
+   * ```
+   */
+  async calibrate(
+    batches: number,
+    inputs: (ctx: Context, batch: number) => ReadonlyMap<string, Variable>,
+  ): Promise<void> {
+    const { norms } = this.#plan.weights;
+    if (norms.length === 0) return;
+    if (!(Number.isInteger(batches) && batches >= 1)) {
+      throw new RangeError(`Cannot calibrate on ${batches} batches: at least one is needed`);
+    }
+    const moments = new Map(norms.map((norm) => [norm, new BatchMoments(norm.channels)]));
+    for (let batch = 0; batch < batches; batch++) {
+      using scope = this.#ctx.scope();
+      const seen: Observation[] = [];
+      this.#pass(new Tape(scope), inputs(scope, batch), {
+        gradients: false,
+        observe: (norm, x) => seen.push(observe(scope, norm, x)),
+      });
+      const arrays = await scope.read(...seen.flatMap(({ mean, variance }) => [mean, variance]));
+      seen.forEach(({ norm, rows }, i) => {
+        moments.get(norm)!.add(rows, arrays[2 * i]!, arrays[2 * i + 1]!);
+      });
+    }
+    const now = await this.#read(norms.flatMap(namesOf));
+    for (const [norm, found] of moments) {
+      for (const [name, data] of calibrated(norm, now, found)) {
+        this.#ctx.write(this.#tensor(name), data);
+      }
+    }
+  }
+
+  #pass(
+    tape: Tape,
+    inputs: ReadonlyMap<string, Variable>,
+    options: ForwardOptions & { readonly observe?: Run["observe"] },
+  ): NetworkOutputs {
     const { training = false, seed, gradients = true } = options;
     const plan = this.#plan;
     const values = this.#given(inputs);
@@ -195,6 +290,7 @@ export class Network implements Disposable {
     const run: Run = {
       tape,
       training,
+      observe: options.observe,
       seed,
       value,
       parameter,
@@ -226,21 +322,31 @@ export class Network implements Disposable {
    * The model with the weights and statistics of now: the same graph with the same inputs and
    * outputs, the frozen part included. What has not changed comes out as it was read.
    *
+   * Inserted normalisations are folded, as they are with their running statistics, into the weight
+   * and the bias of their convolution. One that has no bias, or shares it, gets an initialiser of
+   * its own for it, the one addition to the graph.
+   *
    * @returns The model.
    */
   async export(): Promise<OnnxModel> {
-    const weights = [
-      ...this.#plan.weights.parameters.values(),
-      ...this.#plan.weights.statistics.values(),
-    ].filter(({ writable }) => writable);
-    const tensors = weights.map(({ name }) =>
-      this.statistics.get(name) ?? this.parameters.get(name).value
-    );
-    const arrays = tensors.length === 0 ? [] : await this.#ctx.read(...tensors);
-    return exportWeights(
-      this.#model,
-      weights.map((weight, i) => ({ weight, now: arrays[i]! })),
-    );
+    const { parameters, statistics, norms } = this.#plan.weights;
+    const weights = [...parameters.values(), ...statistics.values()]
+      .filter(({ writable }) => writable);
+    const names = new Set([...weights.map(({ name }) => name), ...norms.flatMap(namesOf)]);
+    const now = await this.#read([...names]);
+    const kernels = new Map<string, ArrayLike<number>>();
+    const offsets = norms.map((norm) => {
+      const { kernel, offset } = folded(norm, now);
+      kernels.set(norm.kernel, kernel);
+      return { weight: norm.offset, now: offset, place: norm.place };
+    });
+    return exportWeights(this.#model, [
+      ...weights.map((weight) => ({
+        weight,
+        now: kernels.get(weight.name) ?? now.get(weight.name)!,
+      })),
+      ...offsets,
+    ]);
   }
 
   /** Releases parameters and statistics. */
@@ -248,6 +354,18 @@ export class Network implements Disposable {
     this.parameters[Symbol.dispose]();
     for (const tensor of this.statistics.values()) tensor.dispose();
     for (const tensor of this.#constants.values()) tensor.dispose();
+  }
+
+  #tensor(name: string): Tensor {
+    return this.statistics.get(name) ?? this.parameters.get(name).value;
+  }
+
+  /** Parameters and statistics on the host. */
+  async #read(names: readonly string[]): Promise<Map<string, TypedArray>> {
+    const arrays = names.length === 0
+      ? []
+      : await this.#ctx.read(...names.map((name) => this.#tensor(name)));
+    return new Map(names.map((name, i) => [name, arrays[i]!]));
   }
 
   #given(inputs: ReadonlyMap<string, Variable>): Map<string, Variable> {
@@ -268,6 +386,10 @@ export class Network implements Disposable {
       return [value, variable];
     }));
   }
+}
+
+function namesOf(norm: InsertedNorm): string[] {
+  return [norm.weight, norm.bias, norm.runningMean, norm.runningVariance];
 }
 
 function specOf(weight: PlannedWeight, options: NetworkOptions): ParameterSpec {

@@ -18,6 +18,9 @@ export type Trainable = "all" | "head" | "last-block" | "none" | {
   readonly from: string;
 };
 
+/** Whether normalisations are put behind convolutions for the training. */
+export type InsertNorms = "auto" | "always" | "never";
+
 /** Options of {@linkcode importNetwork}. */
 export interface NetworkOptions {
   /** What learns; `all` by default. */
@@ -28,6 +31,13 @@ export interface NetworkOptions {
    * always keeps to them.
    */
   readonly batchNorm?: "train" | "frozen";
+  /**
+   * Whether batch normalisation is put behind convolutions for the training, and folded into their
+   * weights again by the export: `always` behind every convolution on maps that has none;
+   * `auto` only where the part that learns has no BatchNormalization at all and `batchNorm` is
+   * `train`; `never` by default. Call {@linkcode Network.calibrate} before the first step.
+   */
+  readonly insertNorms?: InsertNorms;
   /** Fraction by which running statistics move, 0.1 by default. */
   readonly momentum?: number;
   /** Whether Dropout drops in training; true by default. */
@@ -36,6 +46,20 @@ export interface NetworkOptions {
   readonly decay?: "weights" | "all";
   /** Further values of the graph to return. */
   readonly outputs?: readonly string[];
+}
+
+/** A normalisation that stands behind a convolution as long as the network is trained. */
+export interface InsertedNorm {
+  /** Label of the convolution's node. */
+  readonly convolution: string;
+  /** Name of γ among the parameters, f32 [C]. */
+  readonly weight: string;
+  /** Name of β among the parameters, f32 [C]. */
+  readonly bias: string;
+  /** Name of the running mean among the statistics, f32 [C]. */
+  readonly runningMean: string;
+  /** Name of the running variance among the statistics, f32 [C]. */
+  readonly runningVariance: string;
 }
 
 /** What a network is given. */

@@ -53,6 +53,8 @@ export const TOLERANCE = {
   provider: { absolute: 1e-3, relative: 1e-3 },
   /** Gradients of a whole network in f32 against PyTorch's in float64. */
   trainedGradient: { absolute: 2e-5, relative: 2e-3, normalisedSquaredError: 1e-7 },
+  /** A variance whose root was rounded up to twelve bits. */
+  twelveBits: { absolute: 1e-5, relative: 1e-3 },
   /** Losses and weights over tens of training steps in f32 against float64: errors compound. */
   trainingCurve: { absolute: 2e-3, relative: 5e-3 },
 } as const;

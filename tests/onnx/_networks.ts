@@ -262,6 +262,34 @@ export const squeezenet: Family = ({ opset = 13 } = {}) => {
   return b.build();
 };
 
+/**
+ * A residual network whose batch normalisation is gone: biases of convolutions, one of them added by
+ * a node, one read by two; a depthwise convolution without.
+ */
+export const folded: Family = ({ opset = 17 } = {}) => {
+  const b = new Builder({ opset, name: "folded" });
+  const conv = (x: string, sizes: Parameters<Builder["conv"]>[1], name: string) =>
+    b.conv(x, sizes, { name });
+  const stem = b.relu(conv(b.image(8), { from: 3, to: 4, k: 3 }, "stem"));
+  const depthwise = { from: 4, to: 4, k: 3, groups: 4 };
+  const deep = b.relu(b.conv(stem, depthwise, { bias: false, name: "deep" }));
+  const narrow = b.conv(deep, { from: 4, to: 4, k: 1 }, { bias: false, name: "point" });
+  const added = b.constant(waves(4, 91), { shape: [4, 1, 1], name: "point.added" });
+  const point = b.node("Add", [added, narrow], { output: "point" });
+  const first = b.node("Relu", [b.node("Add", [stem, point])], { output: "block1" });
+  const both = b.vector(6, "both.bias");
+  const strided = (k: number, name: string) => {
+    const pad = BigInt((k - 1) / 2);
+    return b.node("Conv", [first, b.weight([6, 4, k, k], `${name}.weight`), both], {
+      attributes: { strides: [2n, 2n], pads: [pad, pad, pad, pad] },
+    });
+  };
+  const branch = conv(b.relu(strided(3, "a")), { from: 6, to: 6, k: 3 }, "b");
+  const sum = b.node("Add", [branch, strided(1, "shortcut")]);
+  b.classify(b.node("Relu", [sum], { output: "block2" }), 6);
+  return b.build();
+};
+
 /** The families by name. */
 export const FAMILIES: Readonly<Record<string, Family>> = {
   "ResNet for CIFAR": (options) => cifarResnet(options),
@@ -272,4 +300,5 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   gated,
   densenet,
   preactivation,
+  folded,
 };

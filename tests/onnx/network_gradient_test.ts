@@ -1,13 +1,13 @@
 import { toChannelsLast } from "../../kernels/mod.ts";
 import { Tape, Variable } from "../../nn/mod.ts";
-import type { Network, NetworkOutputs, OnnxModel } from "../../onnx/mod.ts";
+import type { Network, NetworkOptions, NetworkOutputs, OnnxModel } from "../../onnx/mod.ts";
 import { type Context, Scalar, sizeOf } from "../../runtime/mod.ts";
 import { gpuTest } from "../_support/gpu.ts";
 import { Host64 } from "../_support/host64.ts";
 import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
 import { images, imported } from "./_forward.ts";
 import { waves } from "./_models.ts";
-import { FAMILIES } from "./_networks.ts";
+import { FAMILIES, type Family, folded } from "./_networks.ts";
 
 const COUNT = 4;
 
@@ -100,13 +100,28 @@ function slopesOf(
   return { actual, expected };
 }
 
-for (const [family, build] of Object.entries(FAMILIES)) {
+const CASES: readonly (readonly [name: string, build: Family, options?: NetworkOptions])[] = [
+  ...Object.entries(FAMILIES),
+  ["folded with normalisations put in", folded, { insertNorms: "auto" }],
+];
+
+/** As they come, inserted normalisations leave many values at 0, where a ReLU has its kink. */
+function moveNorms({ inserted, parameters }: Network): void {
+  parameters.write(
+    new Map(
+      inserted.map(({ bias }, i) => [bias, waves(parameters.get(bias).value.size, 50 + i)]),
+    ),
+  );
+}
+
+for (const [family, build, options] of CASES) {
   gpuTest(`Network gradients of ${family} are those of its loss`, async ({ gpu }) => {
     const model = build();
     for (const training of [true, false]) {
       const mode = training ? "training" : "evaluation";
       using host = new Host64();
-      using network = imported(host, model);
+      using network = imported(host, model, options);
+      moveNorms(network);
       const gradients = await gradientsOf(host, model, { network, training });
       const rounded = family === ROUNDED.family;
       const step = rounded ? ROUNDED.step : STEP;
@@ -120,7 +135,8 @@ for (const [family, build] of Object.entries(FAMILIES)) {
         `slopes in ${mode}`,
       );
 
-      using onGpu = imported(gpu, model);
+      using onGpu = imported(gpu, model, options);
+      moveNorms(onGpu);
       const found = await gradientsOf(gpu, model, { network: onGpu, training });
       for (const [name, gradient] of gradients) {
         const largest = Math.max(...gradient.map(Math.abs), 1e-3);
