@@ -13,6 +13,7 @@ import { exportCommand } from "./export.ts";
 import { extractCommand } from "./extract.ts";
 import { fitCommand } from "./fit.ts";
 import { inspectCommand } from "./inspect.ts";
+import { lbfEvalCommand } from "./lbf_eval.ts";
 import { lbfInspectCommand } from "./lbf_inspect.ts";
 import { lbfTuneCommand } from "./lbf_tune.ts";
 import { scoreCommand } from "./score.ts";
@@ -30,6 +31,7 @@ export const COMMANDS: readonly Command[] = [
   exportCommand,
   lbfInspectCommand,
   lbfTuneCommand,
+  lbfEvalCommand,
   worldCommand,
   demoCommand,
 ];

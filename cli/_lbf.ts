@@ -4,7 +4,7 @@
  * @module
  */
 
-import { alignLabels, loadPixels, openImages, type PixelSet } from "../data/mod.ts";
+import { alignLabels, type ImageSet, loadPixels, openImages, type PixelSet } from "../data/mod.ts";
 import { type LbfImages, requireLbfModel } from "../methods/mod.ts";
 import { inspect, type Inspection, loadSidecar, type OnnxModel, readModel } from "../onnx/mod.ts";
 import { type Context, Gpu, GpuUnavailableError, Host } from "../runtime/mod.ts";
@@ -51,25 +51,29 @@ export interface OpenLbfImages extends LbfImages, Disposable {
   readonly names: readonly string[];
 }
 
-/**
- * Opens labelled images, with labels in the model's order, as bytes of the model's size.
- *
- * @param source A folder or a list.
- * @param how Labels, the model, progress.
- * @returns The images.
- */
+/** How labelled images are loaded. */
+export interface LbfImageOptions extends OpenModel {
+  /** Whether to stop at the first image that cannot be read. */
+  readonly strict: boolean;
+  /** Where progress is shown. */
+  readonly terminal: Terminal;
+  /** Stops the loading. */
+  readonly signal: AbortSignal;
+}
+
+/** Opens labelled images from a folder or a list. */
 export async function openLbfImages(
   source: string,
-  how: OpenModel & {
-    readonly labels: string;
-    readonly strict: boolean;
-    readonly terminal: Terminal;
-    readonly signal: AbortSignal;
-  },
+  how: LbfImageOptions & { readonly labels: string },
 ): Promise<OpenLbfImages> {
+  requireLbfModel(how.model, how.inspection);
+  return await openLbfPixels(await openImages(source, { labels: how.labels }), how);
+}
+
+/** Labelled images with labels in the model's order, as bytes of the model's size. */
+export async function openLbfPixels(set: ImageSet, how: LbfImageOptions): Promise<OpenLbfImages> {
   const { model, inspection, terminal, signal, strict } = how;
   const { spec, size } = requireLbfModel(model, inspection);
-  const set = await openImages(source, { labels: how.labels });
   const labels = inspection.labels === undefined
     ? set.labels
     : alignLabels(set, inspection.labels).labels;

@@ -121,6 +121,12 @@ details+details{margin-top:-1px;border-top:0}
 summary{padding:13px 0;cursor:pointer;font-weight:600;font-size:14px}
 summary:hover{color:var(--accent)}
 pre{margin:0 0 18px;padding:16px 18px;border-radius:8px;background:var(--card);border:1px solid var(--hair);overflow:auto;font:12.5px/1.55 var(--mono);max-height:460px;white-space:pre-wrap;overflow-wrap:anywhere}
+td.up b{color:var(--heat)}td.down b{color:var(--ood)}
+.maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(330px,100%),1fr));gap:22px 30px;margin:14px 0 34px}
+.maps figure>div{display:grid;grid-template-columns:repeat(3,1fr);gap:6px}
+.maps img,.maps svg{width:100%;aspect-ratio:1;border-radius:5px;display:block;image-rendering:pixelated;background:var(--hair)}
+.maps figcaption{margin-top:6px;font-size:12px;color:var(--soft);overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
+.curve{fill:none;stroke:var(--c);stroke-width:2}
 footer{margin-top:80px;padding-top:20px;padding-bottom:56px;color:var(--faint);font-size:13px}
 :focus-visible{outline:2px solid var(--accent);outline-offset:3px;border-radius:3px}
 @media (max-width:640px){main,header,footer{padding-left:18px;padding-right:18px}header{padding-top:36px}section{margin-top:54px}

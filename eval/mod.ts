@@ -18,6 +18,8 @@
  */
 
 export * from "./bootstrap.ts";
+export * from "./comparison.ts";
+export * from "./comparison_report.ts";
 export * from "./conventions.ts";
 export * from "./figures.ts";
 export * from "./highlights.ts";

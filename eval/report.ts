@@ -5,15 +5,14 @@
  * @module
  */
 
-import { Markup, markup } from "./_html.ts";
 import type { Named } from "./_named.ts";
 import { readInput, type Report } from "./_report_data.ts";
 import { headSection } from "./_report_head.ts";
 import { confusingSection } from "./_report_images.ts";
 import { methodsSection, readingSection, recordSection } from "./_report_notes.ts";
+import { renderPage } from "./_report_page.ts";
 import { histogramSection, intervalSection, rocSection } from "./_report_plot_sections.ts";
 import type { Section } from "./_report_section.ts";
-import { SCRIPT, SCRIPT_HASH, STYLE } from "./_report_style.ts";
 import { resultsSection } from "./_report_tables.ts";
 import type { Evaluation } from "./protocol.ts";
 import type { Scores } from "./scores.ts";
@@ -99,21 +98,11 @@ export interface ReportOptions {
 export function renderReport(input: ReportInput, options: ReportOptions = {}): string {
   const { title = "Out-of-distribution evaluation" } = options;
   const report = readInput(input, options);
-  const policy =
-    `default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-${SCRIPT_HASH}'`;
-  const sections = sectionsOf(report);
-  const nav = markup`<nav aria-label="Sections">${
-    sections.map(({ id, name }) => markup`<a href="#${id}">${name}</a>`)
-  }</nav>`;
-  return markup`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${policy}"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>${title}</title><style>${new Markup(
-    STYLE,
-  )}</style></head><body>${headSection(report, { title, nav })}<main>${
-    sections.map((section) => section.markup)
-  }</main><footer>Made by oodgpu. This file is complete: it loads nothing and sends nothing.</footer><script>${new Markup(
-    SCRIPT,
-  )}</script></body></html>
-`.text;
+  return renderPage({
+    title,
+    head: (nav) => headSection(report, { title, nav }),
+    sections: sectionsOf(report),
+  });
 }
 
 function sectionsOf(report: Report): Section[] {

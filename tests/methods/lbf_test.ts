@@ -16,7 +16,7 @@ import type { Context } from "../../runtime/mod.ts";
 import { gpuTest } from "../_support/gpu.ts";
 import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
 import { resnetLike, squeezenetLike } from "../onnx/_models.ts";
-import { cifarResnet } from "../onnx/_networks.ts";
+import { cifarResnet, folded } from "../onnx/_networks.ts";
 
 const COUNT = 24;
 const CLASSES = 4;
@@ -118,9 +118,13 @@ gpuTest("the tuned model has the same interface and runs in onnxruntime", async 
 
 gpuTest("a resumed tuning is bit-equal to an uninterrupted one", async ({ gpu }) => {
   const folder = await Deno.makeTempDir();
-  for (const settings of [{}, { selection: "frozen" as const }]) {
+  const cases = [
+    { model: cifarResnet(), settings: {} },
+    { model: cifarResnet(), settings: { selection: "frozen" as const } },
+    { model: resnetLike(), settings: { insertNorms: "always" as const } },
+  ];
+  for (const { model, settings } of cases) {
     const path = `${folder}/tuning.checkpoint`;
-    const model = cifarResnet();
     const whole = await tune(gpu, { model, settings });
     const stop = new AbortController();
     const seen: number[] = [];
@@ -155,6 +159,37 @@ gpuTest(
     const first = await model(3);
     assertEquals(await model(3), first);
     assert((await model(4)).some((byte, i) => byte !== first[i]));
+  },
+);
+
+gpuTest(
+  "batch normalisation is put in for the training where there is none, and is gone in the file",
+  async ({ gpu }) => {
+    const insertedIn = async (model: OnnxModel, settings: Partial<LbfSettings>) => {
+      const counts: number[] = [];
+      const { rows, model: tuned } = await tune(gpu, {
+        model,
+        settings: { epochs: 1, ...settings },
+        onStart: ({ insertedNorms }) => counts.push(insertedNorms),
+      });
+      const operators = ({ graph }: OnnxModel) => graph.nodes.map(({ opType }) => opType);
+      assertEquals(operators(tuned), operators(model));
+      return { count: counts[0], loss: rows[0]!.values["cross_entropy"]! };
+    };
+    const auto = await insertedIn(resnetLike(), {});
+    const never = await insertedIn(resnetLike(), { insertNorms: "never" });
+    assertEquals([auto.count, never.count], [3, 0]);
+    assertEquals((await insertedIn(resnetLike(), { batchNorm: "frozen" })).count, 0);
+    assertEquals((await insertedIn(cifarResnet(), {})).count, 0);
+    // All images in one batch, as they are, are what they were calibrated on: the same function.
+    const still = { batch: COUNT, shift: 0, flip: false };
+    const [put, plain] = [
+      await insertedIn(resnetLike(), still),
+      await insertedIn(resnetLike(), { ...still, insertNorms: "never" }),
+    ];
+    assertClose([put.loss], [plain.loss], TOLERANCE.provider);
+    const last = { ...still, trainable: "last-block" as const, insertNorms: "always" as const };
+    assertEquals((await insertedIn(folded(), last)).count, 3);
   },
 );
 
@@ -283,7 +318,7 @@ gpuTest("bad images, labels, settings and models are refused in one sentence", a
       [{ learningRate: 0 }, "the learning rate must be above 0"],
       [{ epochs: 0 }, "the number of epochs"],
       [{ momentum: 1 }, "the momentum must be 0 to below 1"],
-      [{ batch: 100 }, "batches of 100 from 24 samples"],
+      [{ batch: 100 }, "a batch takes 100 images and there are 24"],
       [{ trainable: "head" as const }, "what learns begins after the last feature map"],
     ] as const
   ) await refuse({ settings }, message);
