@@ -5,7 +5,7 @@
  */
 
 import type { BatchNormMode } from "../../nn/mod.ts";
-import type { Trainable } from "../../onnx/mod.ts";
+import type { InsertNorms, Trainable } from "../../onnx/mod.ts";
 import { UserError } from "../../runtime/mod.ts";
 
 /**
@@ -22,6 +22,8 @@ export interface LbfSettings {
   readonly selection: Selection;
   /** Which statistics batch normalisation takes. */
   readonly batchNorm: BatchNormMode;
+  /** Whether batch normalisation is put behind convolutions for the training. */
+  readonly insertNorms: InsertNorms;
   /** A location is background when the true class has less probability there; δ. */
   readonly delta: number;
   /** Norms of background features below this are left alone; μ. */
@@ -53,6 +55,7 @@ export const LBF_DEFAULTS: Omit<LbfSettings, "delta" | "margin" | "shift" | "max
   trainable: "all",
   selection: "online",
   batchNorm: "train",
+  insertNorms: "auto",
   weight: 1,
   epochs: 4,
   batch: 128,

@@ -66,6 +66,25 @@ export function pixelSource(
   };
 }
 
+/**
+ * Batches evenly spread over all samples, not moved, each sample at most once.
+ *
+ * @param samples Number of samples.
+ * @param batch Samples in a batch.
+ * @param most How many batches at most.
+ * @returns As many batches as there are samples for, one at least.
+ */
+export function spreadBatches(samples: number, batch: number, most: number): Batch[] {
+  const count = Math.max(1, Math.min(most, Math.floor(samples / batch)));
+  return Array.from({ length: count }, (_, b) => ({
+    indices: Uint32Array.from(
+      { length: batch },
+      (_, i) => Math.floor((b * batch + i) * samples / (count * batch)),
+    ),
+    draws: new Int32Array(3 * batch),
+  }));
+}
+
 /** One value that a trunk gives for every image. */
 export interface CachedInput {
   /** The network's input. */

@@ -28,11 +28,23 @@ import {
   type NetworkOutputs,
   type OnnxModel,
 } from "../../onnx/mod.ts";
-import { type Context, type KernelTime, type Tensor, UserError } from "../../runtime/mod.ts";
+import {
+  type Context,
+  type KernelTime,
+  OutOfMemoryError,
+  type Tensor,
+  UserError,
+} from "../../runtime/mod.ts";
 import { lbfLoss, type Selector } from "./loss.ts";
 import { type LbfModel, requireLbfModel } from "./model.ts";
 import { type LbfSettings, requireLbfSettings } from "./settings.ts";
-import { cachedSource, type OpenSource, pixelSource, type TrainingSource } from "./source.ts";
+import {
+  cachedSource,
+  type OpenSource,
+  pixelSource,
+  spreadBatches,
+  type TrainingSource,
+} from "./source.ts";
 import { runTrunk, type TrunkCache } from "./trunk.ts";
 
 /** Labelled images of a tuning. */
@@ -97,6 +109,8 @@ export interface LbfStart {
   readonly done: number;
   /** Dispatches of a step. */
   readonly dispatches: number;
+  /** Convolutions behind which batch normalisation was put, to be folded away at the end. */
+  readonly insertedNorms: number;
   /** Where the trained part begins, when a trunk is frozen. */
   readonly cut: readonly string[];
 }
@@ -141,13 +155,30 @@ export interface LbfTuned {
 export async function tuneLbf(options: LbfTuneOptions): Promise<LbfTuned> {
   requireLbfSettings(options.settings);
   const model = requireLbfModel(options.model, options.inspection);
-  requireImages(options.images, model);
-  await using tuning = await Tuning.open(options, model);
+  requireImages(options.images, { model, batch: options.settings.batch });
+  await using tuning = await openTuning(options, model);
   return await tuning.run();
 }
 
+/** What does not fit into memory is the user's to mend. */
+async function openTuning(options: LbfTuneOptions, model: LbfModel): Promise<Tuning> {
+  try {
+    return await Tuning.open(options, model);
+  } catch (error) {
+    if (!(error instanceof OutOfMemoryError)) throw error;
+    throw new UserError(
+      `Cannot tune: ${error.message}; a smaller batch takes less, and so does training the last ` +
+        "block alone",
+      { cause: error },
+    );
+  }
+}
+
 /** Refuses labels that no logit stands for, and images that the model does not take. */
-function requireImages({ pixels, labels }: LbfImages, model: LbfModel): void {
+function requireImages(
+  { pixels, labels }: LbfImages,
+  { model, batch }: { readonly model: LbfModel; readonly batch: number },
+): void {
   if (labels.length !== pixels.count) {
     throw new UserError(
       `Cannot tune: there are ${labels.length} labels for ${pixels.count} images`,
@@ -173,10 +204,16 @@ function requireImages({ pixels, labels }: LbfImages, model: LbfModel): void {
         `${model.size.width} x ${model.size.height}`,
     );
   }
+  if (batch > pixels.count) {
+    throw new UserError(
+      `Cannot tune: a batch takes ${batch} images and there are ${pixels.count}; name a smaller batch`,
+    );
+  }
 }
 
 const METRICS = ["cross_entropy", "hinge", "selected", "accuracy"] as const;
 const DEFAULT_READ_EVERY = 10;
+const CALIBRATION_BATCHES = 16;
 
 class Tuning implements AsyncDisposable {
   readonly #options: LbfTuneOptions;
@@ -223,10 +260,11 @@ class Tuning implements AsyncDisposable {
 
   static async open(options: LbfTuneOptions, model: LbfModel): Promise<Tuning> {
     const { ctx, settings, images } = options;
-    const { trainable, batchNorm } = settings;
+    const { trainable, batchNorm, insertNorms } = settings;
     const network = importNetwork(ctx, options.model, options.inspection, {
       trainable,
       batchNorm,
+      insertNorms,
       decay: "all",
     });
     try {
@@ -260,7 +298,7 @@ class Tuning implements AsyncDisposable {
     const { settings, onStart, signal, profile } = this.#options;
     const { stepsPerEpoch } = this.#batches;
     const steps = settings.epochs * stepsPerEpoch;
-    const done = await this.#resume();
+    const done = await this.#begin();
     const kernels = profile === true ? await this.#profile() : undefined;
     onStart?.({
       parameters: this.#network.parameters.count,
@@ -268,6 +306,7 @@ class Tuning implements AsyncDisposable {
       stepsPerEpoch,
       done,
       dispatches: this.#step.dispatches,
+      insertedNorms: this.#network.inserted.length,
       cut: this.#network.trunk === undefined ? [] : this.#network.inputs.map(({ name }) => name),
     });
     const { checkpoint } = this.#options;
@@ -400,12 +439,27 @@ class Tuning implements AsyncDisposable {
     });
   }
 
-  async #resume(): Promise<number> {
+  /** Puts everything into the state of the first step, or where an earlier run stopped. */
+  async #begin(): Promise<number> {
     const { ctx, checkpoint } = this.#options;
-    if (checkpoint?.resume !== true) return 0;
+    if (checkpoint?.resume !== true) {
+      await this.#calibrate();
+      return 0;
+    }
     return await loadCheckpoint(ctx, checkpoint.path, {
       tensors: this.#state(),
       settings: this.#identity(),
+    });
+  }
+
+  /** Estimates the statistics of inserted normalisations on images as they are. */
+  async #calibrate(): Promise<void> {
+    const { settings, images, signal } = this.#options;
+    const batches = spreadBatches(images.pixels.count, settings.batch, CALIBRATION_BATCHES);
+    await this.#network.calibrate(batches.length, (ctx, batch) => {
+      signal?.throwIfAborted();
+      this.#input.write(batches[batch]!);
+      return this.#input.record(ctx);
     });
   }
 }
