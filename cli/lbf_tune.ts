@@ -18,7 +18,7 @@ import {
   tuneLbf,
 } from "../methods/mod.ts";
 import type { BatchNormMode, StepRow } from "../nn/mod.ts";
-import { type Trainable, withMetadata, writeModel } from "../onnx/mod.ts";
+import { type InsertNorms, type Trainable, withMetadata, writeModel } from "../onnx/mod.ts";
 import { writeFileAtomic } from "../data/mod.ts";
 import { type Context, isGpu, UserError } from "../runtime/mod.ts";
 import { type Arguments, asUsage } from "./_arguments.ts";
@@ -89,6 +89,15 @@ export const lbfTuneCommand: Command = {
       choices: ["train", "frozen"],
       default: "train",
     },
+    {
+      name: "insert-norms",
+      value: "NAME",
+      help:
+        "put batch normalisation behind convolutions for the training and fold it away in the " +
+        "file; auto: when nothing that learns has any and --batch-norm is train",
+      choices: ["auto", "always", "never"],
+      default: "auto",
+    },
     { name: "max-norm", value: "X", help: "largest norm of the gradient" },
     {
       name: "shift",
@@ -153,6 +162,7 @@ async function runTune({ args, terminal, signal }: CommandContext): Promise<void
     writeModel(withMetadata(tuned.model, lbfMetadata(settings, images.identity))),
   );
   await Deno.remove(path).catch(() => {});
+  await copySidecar(args.need("model"), out);
   describeEnd(tuned, { out, terminal });
   if (args.flag("json")) {
     terminal.printJson({
@@ -166,6 +176,13 @@ async function runTune({ args, terminal, signal }: CommandContext): Promise<void
       ...(tuned.kernels === undefined ? {} : { kernels: tuned.kernels }),
     });
   }
+}
+
+/** Preprocessing and labels stand beside the tuned file as they stood beside the model. */
+async function copySidecar(model: string, out: string): Promise<void> {
+  const [from, to] = [model, out].map((path) => path.replace(/\.onnx$/i, "") + ".json");
+  const bytes = await Deno.readFile(from!).catch(() => undefined);
+  if (bytes !== undefined && from !== to) await writeFileAtomic(to!, bytes);
 }
 
 type GivenSettings = Omit<LbfSettings, "delta" | "margin" | "shift"> & {
@@ -187,6 +204,7 @@ function readSettings(args: Arguments): GivenSettings {
     batch: args.number("batch", whole(1))!,
     selection: args.need("selection") as Selection,
     batchNorm: args.need("batch-norm") as BatchNormMode,
+    insertNorms: args.need("insert-norms") as InsertNorms,
     maxNorm: args.number("max-norm"),
     shift: args.number("shift", whole(0)),
     flip: !args.flag("no-flip"),
@@ -298,6 +316,7 @@ async function runWithProgress(
         `${start.parameters} parameters learn${where}; ${start.steps} steps` +
           (start.done > 0 ? `, going on after ${start.done}` : ""),
       );
+      noteNorms(start.insertedNorms, terminal);
       progress = terminal.progress("tune", (total - before) * settings.batch, { unit: "images" });
     },
     onRows: (rows: readonly StepRow[]) => {
@@ -311,6 +330,14 @@ async function runWithProgress(
   const seconds = (performance.now() - began) / 1000;
   terminal.note(`Trained for ${formatDuration(seconds)}${countersOf(ctx)}`);
   return tuned;
+}
+
+function noteNorms(count: number, terminal: Terminal): void {
+  if (count === 0) return;
+  terminal.note(
+    `Batch normalisation was put after ${count} convolution${count === 1 ? "" : "s"} for the ` +
+      `training and is folded away in the file`,
+  );
 }
 
 function describeEpoch({ epoch, crossEntropy, hinge, selected, accuracy }: LbfEpoch): string {
