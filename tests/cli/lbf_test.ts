@@ -97,6 +97,23 @@ Deno.test("ood lbf tune: the last block from a cached trunk, and the steps by ke
   assertMatch(notes, /One step takes [\d.]+ ms on the GPU:\n {2}\S+ +[\d.]+ ms/);
 });
 
+Deno.test("ood lbf tune: batch normalisation for the training where a model has none", async () => {
+  await using shop = await prepared();
+  const plain = shop.file("plain.onnx");
+  await writeSmallModel(plain);
+  const tune = async (...more: string[]) =>
+    (await succeed(
+      ...["lbf", "tune", "--model", plain, "--images", shop.file("train"), "--margin", "0.5"],
+      ...["--out", shop.file("tuned.onnx"), ...TUNE, ...more],
+    )).notes;
+  assertStringIncludes(
+    await tune(),
+    "Batch normalisation was put after 3 convolutions for the training and is folded away in the",
+  );
+  const notes = await tune("--insert-norms", "never");
+  assert(!notes.includes("was put after"), notes);
+});
+
 Deno.test("ood lbf tune: an unfinished training is neither lost nor mistaken", async () => {
   await using shop = await prepared();
   const out = shop.file("tuned.onnx");
