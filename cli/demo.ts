@@ -52,8 +52,10 @@ async function runDemo({ args, terminal, signal }: CommandContext): Promise<void
   await using open = new OpenSets();
   const sets = await openPack(open);
   using executor = await openExecutor(args, terminal);
+  // The pack has what a plain extraction stores: no logits of moved images for ODIN.
+  const methods = SCORES.filter(({ needs }) => needs.every((key) => sets.id.has(key)));
   const outcome = await runEvaluation(sets, {
-    methods: SCORES,
+    methods,
     explicit: true,
     parameters: {},
     convention: "default",
