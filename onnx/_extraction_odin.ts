@@ -3,7 +3,14 @@
  * the model runs in WebAssembly, or on the reference where there is none.
  */
 
-import { type Context, Gpu, GpuUnavailableError, Host } from "../runtime/mod.ts";
+import {
+  type Context,
+  Gpu,
+  GpuUnavailableError,
+  Host,
+  OutOfMemoryError,
+  UserError,
+} from "../runtime/mod.ts";
 import { type Executor, type LoadedModel, nameOf, type Plan } from "./_extraction_plan.ts";
 import type { ExtractionOptions, OdinStart } from "./extraction_options.ts";
 import { Odin } from "./odin.ts";
@@ -24,6 +31,8 @@ export async function openOdin(
   const own = given === undefined ? await openOwn() : undefined;
   const gpu = given ?? own;
   const ctx: Context = gpu ?? new Host();
+  // What is recorded computes whole batches, so that few images should not make a large one.
+  const batch = Math.max(1, Math.min(plan.batch, options.images.count));
   const close = async (): Promise<void> => {
     // Whatever is wrong with the device was thrown by what used it.
     await gpu?.idle().catch(() => {});
@@ -35,7 +44,7 @@ export async function openOdin(
       model: source.model,
       inspection: source.inspection,
       preprocessing: plan.spec,
-      batch: plan.batch,
+      batch,
     });
     return {
       odin,
@@ -52,7 +61,13 @@ export async function openOdin(
     };
   } catch (error) {
     await close();
-    throw error;
+    if (!(error instanceof OutOfMemoryError)) throw error;
+    const megabytes = Math.ceil(error.requestedBytes / 2 ** 20);
+    throw new UserError(
+      `Cannot go back through "${source.name}" with ${batch} images at a time: one of its maps ` +
+        `takes ${megabytes} MB, more than the device allows; take fewer (--batch)`,
+      { cause: error },
+    );
   }
 }
 
