@@ -5,7 +5,16 @@
  * @module
  */
 
-import { LOOP_TURNS, REGISTER_LANES, type RegisterSide } from "../_products.ts";
+import {
+  BLOCK_TILES,
+  blockColumns,
+  type BlockName,
+  blockRows,
+  type BlockTile,
+  LOOP_TURNS,
+  REGISTER_LANES,
+  type RegisterSide,
+} from "../_products.ts";
 
 /**
  * A convolution as the kernels see it: every output is a sum over taps of source pixels. The
@@ -185,6 +194,40 @@ export function gatherTile(gather: Gather, side: RegisterSide): GatherTile {
 function channelLengths(outputs: number, side: RegisterSide): readonly number[] {
   const largest = Math.min(side, 4 * Math.ceil(outputs / 4));
   return [largest, 8, 4].filter((length) => length <= largest);
+}
+
+/** Workgroups that keep every multiprocessor of a large GPU busy twice over. */
+const ENOUGH_WORKGROUPS = 256;
+
+/** Least workgroup memory of a device that takes the large tile. */
+const LARGE_TILE_BYTES = 32_768;
+
+/**
+ * The workgroup's tile of the implicit matrix product: thin ones for thin products, else the
+ * largest that is filled and gives every multiprocessor work.
+ *
+ * @param size Rows and columns of the product, and how many products.
+ * @param options A forced tile, and the device's limits.
+ * @returns The tile.
+ */
+export function convBlock(
+  size: { readonly rows: number; readonly columns: number; readonly batches: number },
+  options: {
+    readonly block?: BlockName | undefined;
+    readonly limits: { readonly maxComputeWorkgroupStorageSize: number };
+  },
+): BlockTile {
+  const { large, medium, small, tall, wide } = BLOCK_TILES;
+  if (options.block !== undefined) return BLOCK_TILES[options.block];
+  const { rows, columns, batches } = size;
+  if (columns <= 16 && rows > 64) return tall;
+  if (rows <= 16 && columns > 64) return wide;
+  const busy = (tile: BlockTile) =>
+    batches * Math.ceil(rows / blockRows(tile)) * Math.ceil(columns / blockColumns(tile)) >=
+      ENOUGH_WORKGROUPS;
+  const roomy = options.limits.maxComputeWorkgroupStorageSize >= LARGE_TILE_BYTES;
+  if (Math.min(rows, columns) > 64 && roomy && busy(large)) return large;
+  return Math.min(rows, columns) > 32 && busy(medium) ? medium : small;
 }
 
 /**

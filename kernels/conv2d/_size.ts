@@ -62,7 +62,7 @@ export interface ConvSize {
 }
 
 /** Taps of a kernel at most: one output must keep within the loops of a software adapter. */
-const MAX_TAPS = 10_000;
+const MAX_TAPS = 4096;
 
 function requireWhole(
   kernel: string,

@@ -16,7 +16,7 @@ import { hostFloats } from "../_arguments.ts";
 import { type OutOption, outputOf } from "../_out.ts";
 import { packed, quadsOf } from "../_pack.ts";
 import { type ProductOptions, productVariant } from "../_products.ts";
-import { gatherRegister } from "./_gather.ts";
+import { gatherDense, gatherDepthwise } from "./_gather.ts";
 import { channelChunks, type Gather, type GatherAxis } from "./_plan.ts";
 import {
   type ConvGeometry,
@@ -55,7 +55,7 @@ export interface Conv2dDataGradientInputs {
 
 /** Options of {@linkcode conv2dDataGradient}. */
 export interface Conv2dDataGradientOptions
-  extends ConvGeometry, OutOption, Pick<ProductOptions, "variant" | "side"> {
+  extends ConvGeometry, OutOption, Pick<ProductOptions, "variant" | "side" | "block"> {
   /** Height and width of the images. */
   readonly size: readonly [height: number, width: number];
 }
@@ -128,17 +128,24 @@ function runOnGpu(
   const { conv } = options;
   const variant = productVariant(ctx, "conv2dDataGradient", options);
   if (tensors.dX.size === 0) return;
+  const depthwise = conv.groups > 1 && conv.groupChannels === 1;
   const whole = conv.groups === 1 || conv.groupOutputs % 4 === 0;
-  if (variant === "naive" || !whole) {
+  if (variant === "naive" || !(whole || depthwise)) {
     runNaive(ctx, tensors, conv);
     return;
   }
   using scope = ctx.scope();
+  const gathers = gathersOf(conv);
+  if (depthwise) {
+    const { dY: x, weight, dX: y } = tensors;
+    gatherDepthwise(scope, { x, weight, y }, gathers, { mirrored: true });
+    return;
+  }
   const pixels = conv.batch * conv.outHeight * conv.outWidth;
   const x = packed(scope, tensors.dY, { rows: pixels * conv.groups, k: conv.groupOutputs });
   const weight = turned(scope, tensors.weight, conv);
-  for (const gather of gathersOf(conv)) {
-    gatherRegister(ctx, { x, weight, y: tensors.dX }, gather, { side: options.side });
+  for (const gather of gathers) {
+    gatherDense(scope, { x, weight, y: tensors.dX }, gather, { ...options, variant });
   }
 }
 

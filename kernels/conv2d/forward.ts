@@ -16,7 +16,7 @@ import { hostFloats, requireVector } from "../_arguments.ts";
 import { type OutOption, outputOf } from "../_out.ts";
 import { packed } from "../_pack.ts";
 import { type ProductOptions, productVariant } from "../_products.ts";
-import { gatherRegister } from "./_gather.ts";
+import { gatherDense, gatherDepthwise } from "./_gather.ts";
 import { channelChunks, type Gather, type GatherAxis } from "./_plan.ts";
 import {
   type ConvGeometry,
@@ -56,7 +56,7 @@ export interface Conv2dInputs {
 
 /** Options of {@linkcode conv2d}. */
 export interface Conv2dOptions
-  extends ConvGeometry, OutOption, Pick<ProductOptions, "variant" | "side"> {
+  extends ConvGeometry, OutOption, Pick<ProductOptions, "variant" | "side" | "block"> {
   /** What happens to the sums: nothing by default, or `max(0, y)`. */
   readonly activation?: "none" | "relu" | undefined;
 }
@@ -67,7 +67,8 @@ export interface Conv2dOptions
  *
  * y[n, oy, ox, o] = bias[o] + sum over ky, kx, c of x[n, oy sy - top + ky dy, ox sx - left + kx dx,
  * g C / groups + c] weight[o, ky, kx, c], with zeros outside the image. Sums are taken in f32; two
- * runs give the same bits. Groups whose channels are no multiple of four run on the naive kernel.
+ * runs give the same bits. Groups of one channel have a kernel of their own; other groups whose channels
+ * are no multiple of four run on the naive one.
  *
  * @param ctx Where it runs.
  * @param inputs Feature maps, weight and bias.
@@ -136,12 +137,17 @@ function runOnGpu(
   const { size, relu } = options;
   const variant = productVariant(ctx, "conv2d", options);
   if (tensors.y.size === 0) return;
+  const depthwise = size.groups > 1 && size.groupChannels === 1;
   const whole = size.groups === 1 || size.groupChannels % 4 === 0;
-  if (variant === "naive" || !whole) {
+  if (variant === "naive" || !(whole || depthwise)) {
     runNaive(ctx, tensors, { size, relu });
     return;
   }
   using scope = ctx.scope();
+  if (depthwise) {
+    gatherDepthwise(scope, tensors, [gatherOf(size)], { relu, mirrored: false });
+    return;
+  }
   const { bias, y } = tensors;
   const taps = size.kernelHeight * size.kernelWidth;
   const pixels = size.batch * size.height * size.width;
@@ -150,7 +156,7 @@ function runOnGpu(
     rows: size.outputs * taps,
     k: size.groupChannels,
   });
-  gatherRegister(ctx, { x, weight, bias, y }, gatherOf(size), { relu, side: options.side });
+  gatherDense(scope, { x, weight, bias, y }, gatherOf(size), { ...options, variant, relu });
 }
 
 /** The convolution as the kernels see it. */

@@ -14,10 +14,8 @@ import {
 } from "../../runtime/mod.ts";
 import { hostFloats } from "../_arguments.ts";
 import { type OutOption, outputOf } from "../_out.ts";
-import { packed, quadsOf } from "../_pack.ts";
-import { type ProductOptions, productVariant, REGISTER_LANES } from "../_products.ts";
-import { unrolled } from "../_unroll.ts";
-import { convSide, type RowSlices, sliceRows, weightTile, windowOf } from "./_plan.ts";
+import { type ProductOptions, productVariant } from "../_products.ts";
+import { sliceRows } from "./_plan.ts";
 import {
   type ConvGeometry,
   type ConvSize,
@@ -27,10 +25,15 @@ import {
   requireOutputGradient,
   SIZE_PARAMS,
 } from "./_size.ts";
+import { inSlices } from "./_slices.ts";
+import {
+  depthwiseWeightGradient,
+  weightGradientRegister,
+  type WeightGradientTensors,
+  weightGradientTiled,
+} from "./_weight_kernels.ts";
 import { conv2dWeightGradientReference } from "./reference.ts";
-import addSource from "./conv2d_add_slices.wgsl" with { type: "text" };
 import naiveSource from "./conv2d_weight_gradient_naive.wgsl" with { type: "text" };
-import registerSource from "./conv2d_weight_gradient_register.wgsl" with { type: "text" };
 
 const NAIVE: Kernel = {
   name: "conv2d_weight_gradient_naive",
@@ -39,52 +42,8 @@ const NAIVE: Kernel = {
   params: { ...SIZE_PARAMS, pixels: "u32", slice_pixels: "u32", slices: "u32" },
 };
 
-const registerKernel = unrolled({
-  name: "conv2d_weight_gradient_register",
-  wgsl: registerSource,
-  bindings: ["read", "read", "read_write"],
-  params: {
-    height: "u32",
-    width: "u32",
-    pixel_quads: "u32",
-    quads: "u32",
-    out_height: "u32",
-    out_width: "u32",
-    output_quads: "u32",
-    group_quads: "u32",
-    kernel_height: "u32",
-    kernel_width: "u32",
-    stride_y: "u32",
-    stride_x: "u32",
-    top: "u32",
-    left: "u32",
-    dilation_y: "u32",
-    dilation_x: "u32",
-    place: "u32",
-    row_segments: "u32",
-    segment_columns: "u32",
-    segments: "u32",
-    slice_segments: "u32",
-    output_tiles: "u32",
-    channel_tiles: "u32",
-    tap_tiles: "u32",
-    tiles: "u32",
-    slices: "u32",
-  },
-});
-
-const ADD_SLICES: Kernel = {
-  name: "conv2d_add_slices",
-  wgsl: addSource,
-  bindings: ["read", "read_write"],
-  params: { count: "u32", slices: "u32", rows: "u32", channels: "u32", padded: "u32" },
-};
-
-/** Tiles at work at once that keep a few cores busy. */
-const BUSY_TILES = 128;
-
-/** Longest run of pixels between two cuts. */
-const SEGMENT_COLUMNS = 256;
+/** Elements and slices at work at once that keep an adapter busy. */
+const NAIVE_BUSY = 4096;
 
 /** Tensors of {@linkcode conv2dWeightGradient}. */
 export interface Conv2dWeightGradientInputs {
@@ -96,7 +55,7 @@ export interface Conv2dWeightGradientInputs {
 
 /** Options of {@linkcode conv2dWeightGradient}. */
 export interface Conv2dWeightGradientOptions
-  extends ConvGeometry, OutOption, Pick<ProductOptions, "variant" | "side"> {
+  extends ConvGeometry, OutOption, Pick<ProductOptions, "variant" | "side" | "block"> {
   /** Height and width of the kernel. */
   readonly kernel: readonly [height: number, width: number];
 }
@@ -161,135 +120,30 @@ export function conv2dWeightGradient(
   return dWeight;
 }
 
-type Tensors = Conv2dWeightGradientInputs & { readonly dWeight: Tensor };
-
 function runOnGpu(
   ctx: GpuContext,
-  tensors: Tensors,
+  tensors: WeightGradientTensors,
   options: Conv2dWeightGradientOptions & { readonly size: ConvSize },
 ): void {
   const { size } = options;
   const variant = productVariant(ctx, "conv2dWeightGradient", options);
-  const whole = size.groupOutputs % 4 === 0 && (size.groups === 1 || size.groupChannels % 4 === 0);
-  if (variant === "naive" || (size.groups > 1 && !whole)) {
+  const { groups, groupChannels, groupOutputs } = size;
+  const whole = groups === 1 || (groupOutputs % 4 === 0 && groupChannels % 4 === 0);
+  if (variant !== "naive" && groups > 1 && groupChannels === 1) {
+    depthwiseWeightGradient(ctx, tensors, size);
+  } else if (variant === "naive" || !whole) {
     runNaive(ctx, tensors, size);
   } else {
-    runRegister(ctx, tensors, options);
+    const record = variant === "tiled" ? weightGradientTiled : weightGradientRegister;
+    record(ctx, tensors, options);
   }
 }
 
-/** Lets a kernel write all slices, then adds them; one slice without padding is the result itself. */
-function inSlices(
+function runNaive(
   ctx: GpuContext,
-  dWeight: Tensor,
-  parts: { readonly slices: number; readonly rows: number; readonly padded: number },
-  record: (target: Tensor) => void,
+  { x, dY, dWeight }: WeightGradientTensors,
+  size: ConvSize,
 ): void {
-  const { slices, rows, padded } = parts;
-  const channels = dWeight.shape[3]!;
-  if (slices === 1 && rows * padded === dWeight.size) {
-    record(dWeight);
-    return;
-  }
-  using target = ctx.empty([slices, rows, padded], "f32", { label: "slices" });
-  record(target);
-  ctx.dispatch(ADD_SLICES, {
-    buffers: [target, dWeight],
-    params: { count: dWeight.size, slices, rows, channels, padded },
-    workgroups: gridFor(dWeight.size, 64),
-  });
-}
-
-/** Single taps without padding and strides see one long row of pixels. */
-function flattened(size: ConvSize): ConvSize {
-  const { batch, height, width, outHeight, outWidth } = size;
-  const plain = size.kernelHeight * size.kernelWidth * size.strideY * size.strideX === 1 &&
-    size.top === 0 && size.left === 0 && outHeight === height && outWidth === width;
-  const pixels = batch * height * width;
-  return plain
-    ? { ...size, batch: 1, height: 1, width: pixels, outHeight: 1, outWidth: pixels }
-    : size;
-}
-
-function runRegister(
-  ctx: GpuContext,
-  tensors: Tensors,
-  options: Conv2dWeightGradientOptions & { readonly size: ConvSize },
-): void {
-  const size = flattened(options.size);
-  const { kernelHeight, kernelWidth, groups } = size;
-  const taps = kernelHeight * kernelWidth;
-  using scope = ctx.scope();
-  const { batch, height, width, outHeight, outWidth } = size;
-  const x = packed(scope, tensors.x, {
-    rows: batch * height * width * groups,
-    k: size.groupChannels,
-  });
-  const dY = packed(scope, tensors.dY, {
-    rows: batch * outHeight * outWidth * groups,
-    k: size.groupOutputs,
-  });
-  const quads = quadsOf(size.groupChannels);
-  const groupQuads = quadsOf(size.groupOutputs);
-  const flops = 2 * batch * outHeight * outWidth * size.outputs * taps * size.groupChannels;
-  const axis = { stride: size.strideX, dilation: size.dilationX };
-  const tile = weightTile(
-    { outputs: groupQuads, channels: quads, taps: kernelWidth, ...axis },
-    convSide(flops, options.side),
-  );
-  const window = windowOf(tile.pixels, tile.taps, axis);
-  const outputTiles = Math.ceil(groupQuads / tile.outputs);
-  const channelTiles = Math.ceil(quads / tile.channels);
-  const tapTiles = kernelWidth / tile.taps;
-  const tiles = groups * outputTiles * channelTiles * tapTiles * kernelHeight;
-  const rowSegments = Math.ceil(outWidth / SEGMENT_COLUMNS);
-  const segments = batch * outHeight * rowSegments;
-  const segmentColumns = Math.min(SEGMENT_COLUMNS, tile.pixels * Math.ceil(outWidth / tile.pixels));
-  const resultRows = 4 * groups * groupQuads * taps;
-  const cut: RowSlices = sliceRows({
-    rows: segments,
-    rowTurns: segmentColumns / tile.pixels + 1,
-    rowPixels: segmentColumns,
-    tiles,
-    size: resultRows * 4 * quads,
-    busy: BUSY_TILES,
-  });
-  const kernel = registerKernel({
-    OUTPUTS: tile.outputs,
-    CHANNELS: tile.channels,
-    TAPS: tile.taps,
-    PIXELS: tile.pixels,
-    WINDOW: window.length,
-    PIXEL_STEP: window.pixelStep,
-    TAP_STEP: window.tapStep,
-  });
-  const parts = { slices: cut.slices, rows: resultRows, padded: 4 * quads };
-  inSlices(ctx, tensors.dWeight, parts, (target) => {
-    ctx.dispatch(kernel, {
-      buffers: [x, dY, target],
-      params: {
-        ...naiveParams(size),
-        pixel_quads: groups * quads,
-        quads,
-        output_quads: groups * groupQuads,
-        group_quads: groupQuads,
-        place: window.place,
-        row_segments: rowSegments,
-        segment_columns: segmentColumns,
-        segments,
-        slice_segments: cut.sliceRows,
-        output_tiles: outputTiles,
-        channel_tiles: channelTiles,
-        tap_tiles: tapTiles,
-        tiles,
-        slices: cut.slices,
-      },
-      workgroups: gridFor(cut.slices * tiles, REGISTER_LANES),
-    });
-  });
-}
-
-function runNaive(ctx: GpuContext, { x, dY, dWeight }: Tensors, size: ConvSize): void {
   const pixels = size.batch * size.outHeight * size.outWidth;
   const { slices, sliceRows: slicePixels } = sliceRows({
     rows: pixels,
@@ -297,7 +151,7 @@ function runNaive(ctx: GpuContext, { x, dY, dWeight }: Tensors, size: ConvSize):
     rowPixels: 1,
     tiles: dWeight.size,
     size: dWeight.size,
-    busy: BUSY_TILES,
+    busy: NAIVE_BUSY,
   });
   const rows = dWeight.size / size.groupChannels;
   inSlices(ctx, dWeight, { slices, rows, padded: size.groupChannels }, (target) => {

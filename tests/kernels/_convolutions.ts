@@ -97,10 +97,15 @@ export const LARGE: readonly Case[] = [
 export const WAYS: readonly ProductOptions[] = [
   { variant: "naive" },
   { variant: "register", side: 8 },
+  { variant: "tiled" },
 ];
 
-/** The way that compiles slowly. */
-export const LARGE_WAYS: readonly ProductOptions[] = [{ variant: "register", side: 16 }];
+/** The way that compiles slowly, and every tile of a workgroup. */
+export const LARGE_WAYS: readonly ProductOptions[] = [
+  { variant: "register", side: 16 },
+  ...(["large", "medium", "small", "tall", "wide"] as const)
+    .map((block) => ({ variant: "tiled", block } as const)),
+];
 
 /** Uniform numbers from -1 to 1. */
 export function numbers(shape: readonly number[], seed = 0): Float32Array<ArrayBuffer> {
