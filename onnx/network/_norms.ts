@@ -30,17 +30,15 @@ export type Arrays = ReadonlyMap<string, ArrayLike<number>>;
 
 /** Whether normalisations are inserted in a part of a graph. */
 export function insertsNorms(part: Part, options: NetworkOptions): boolean {
-  const { insertNorms = "never", batchNorm = "train", trainable } = options;
+  const { insertNorms = "never", trainable } = options;
   if (insertNorms !== "auto") return insertNorms === "always" && trainable !== "none";
-  return movesOf({ batchNorm, trainable }).moves &&
+  return movesOf(options).moves &&
     !part.nodes.some(({ opType }) => opType === "BatchNormalization");
 }
 
 /** How running statistics move: by which fraction, and whether they do. */
 export function movesOf(
-  options: Pick<NetworkOptions, "momentum" | "batchNorm"> & {
-    readonly trainable?: NetworkOptions["trainable"] | undefined;
-  },
+  options: NetworkOptions,
 ): { readonly momentum: number; readonly moves: boolean } {
   const { batchNorm = "train", momentum = 0.1, trainable } = options;
   return { momentum, moves: batchNorm === "train" && trainable !== "none" };
