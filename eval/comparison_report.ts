@@ -93,6 +93,28 @@ export interface ComparisonReport {
  * @param options The heading.
  * @returns The file.
  * @throws {UserError} When a picture is no `data:image/…` address.
+ *
+ * @example A page without maps
+ * ```ts
+ * import { compareEvaluations, evaluate, renderComparison } from "@oodgpu/oodgpu/eval";
+ * import { assert } from "@std/assert";
+ *
+ * const scores = { msp: Float32Array.of(0.9, 0.8) };
+ * const evaluation = evaluate({ id: scores, ood: { noise: scores } }, { replicates: 0 });
+ * const norms = new Map([["id", Float32Array.of(2, 3)], ["noise", Float32Array.of(1, 1)]]);
+ * const bySet = new Map(
+ *   ["id", "noise"].map((set) => [set, new Map([["msp", Float32Array.of(0.9, 0.8)]])]),
+ * );
+ * const html = renderComparison({
+ *   before: "a.onnx", after: "b.onnx",
+ *   comparison: compareEvaluations(evaluation, evaluation),
+ *   evaluations: { before: evaluation, after: evaluation },
+ *   norms: { before: norms, after: norms },
+ *   scores: { before: bySet, after: bySet },
+ *   maps: [], sensitivity: [], settings: null,
+ * });
+ * assert(html.startsWith("<!doctype html>"));
+ * ```
  */
 export function renderComparison(
   input: ComparisonReport,

@@ -86,6 +86,33 @@ const DEFAULT_BATCH = 64;
  * @param options The classifier and labelled images.
  * @returns Shares, norms, and a suggestion for μ.
  * @throws {UserError} When the model cannot be tuned.
+ *
+ * @example One black image
+ * ```ts
+ * import { RowStore } from "@oodgpu/oodgpu/data";
+ * import { findBackground } from "@oodgpu/oodgpu/methods";
+ * import { inspect, loadSidecar, readModel } from "@oodgpu/oodgpu/onnx";
+ * import { Gpu } from "@oodgpu/oodgpu/runtime";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using gpu = await Gpu.open();
+ * const path = "models/cifar10-resnet20.onnx";
+ * const model = await readModel(path);
+ * const found = await findBackground({
+ *   model,
+ *   inspection: inspect(model, { sidecar: (await loadSidecar(path))! }),
+ *   images: {
+ *     pixels: {
+ *       count: 1, height: 32, width: 32, rows: RowStore.open({ rows: 1, rowBytes: 3072 }),
+ *       origin: new Uint32Array(1), skipped: [], [Symbol.dispose]: () => {},
+ *     },
+ *     labels: new Int32Array([3]),
+ *     identity: "black",
+ *   },
+ *   ctx: gpu,
+ * });
+ * assertEquals([found.size, found.images.length], [[8, 8], 1]);
+ * ```
  */
 export async function findBackground(options: BackgroundOptions): Promise<Background> {
   const { ctx, images, limit = DEFAULT_LIMIT, onProgress, signal } = options;

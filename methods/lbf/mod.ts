@@ -6,7 +6,6 @@
  */
 
 export * from "./background.ts";
-export * from "./loss.ts";
 export * from "./metadata.ts";
 export * from "./model.ts";
 export * from "./settings.ts";

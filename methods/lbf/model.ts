@@ -28,6 +28,18 @@ export interface LbfModel {
  * @param inspection What was found in it.
  * @returns What a tuning needs to know.
  * @throws {UserError} When something is missing; the message says what and why.
+ *
+ * @example A classifier that can be tuned
+ * ```ts
+ * import { requireLbfModel } from "@oodgpu/oodgpu/methods";
+ * import { inspect, loadSidecar, readModel } from "@oodgpu/oodgpu/onnx";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const path = "models/cifar10-resnet20.onnx";
+ * const model = await readModel(path);
+ * const inspection = inspect(model, { sidecar: (await loadSidecar(path))! });
+ * assertEquals(requireLbfModel(model, inspection).classes, 10);
+ * ```
  */
 export function requireLbfModel(
   model: Pick<OnnxModel, "name">,

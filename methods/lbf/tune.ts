@@ -151,6 +151,39 @@ export interface LbfTuned {
  * @throws {UserError} When the model has no linear head on a pooled feature map, a label is
  * missing or out of range, an image has another size, or a setting makes no sense.
  * @throws {DivergedError} When a loss is no longer a number.
+ *
+ * @example One epoch on four images
+ * ```ts
+ * import { RowStore } from "@oodgpu/oodgpu/data";
+ * import { LBF_DEFAULTS, tuneLbf } from "@oodgpu/oodgpu/methods";
+ * import { inspect, loadSidecar, readModel } from "@oodgpu/oodgpu/onnx";
+ * import { Gpu } from "@oodgpu/oodgpu/runtime";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using gpu = await Gpu.open();
+ * const path = "models/cifar10-resnet20.onnx";
+ * const model = await readModel(path);
+ * const rows = RowStore.open({ rows: 4, rowBytes: 32 * 32 * 3 });
+ * const tuned = await tuneLbf({
+ *   model,
+ *   inspection: inspect(model, { sidecar: (await loadSidecar(path))! }),
+ *   images: {
+ *     pixels: {
+ *       count: 4, height: 32, width: 32, rows, origin: new Uint32Array(4), skipped: [],
+ *       [Symbol.dispose]: () => {},
+ *     },
+ *     labels: new Int32Array([0, 1, 2, 3]),
+ *     identity: "four black images",
+ *   },
+ *   settings: {
+ *     ...LBF_DEFAULTS, trainable: "last-block", delta: 0.1, margin: 1, batch: 4, epochs: 1,
+ *     learningRate: 1e-4, shift: 0, flip: false,
+ *   },
+ *   ctx: gpu,
+ * });
+ * assertEquals(tuned.rows.length, 1);
+ * assertEquals(tuned.model.graph.outputs, model.graph.outputs);
+ * ```
  */
 export async function tuneLbf(options: LbfTuneOptions): Promise<LbfTuned> {
   requireLbfSettings(options.settings);
@@ -397,7 +430,7 @@ class Tuning implements AsyncDisposable {
 
   /** Locations of a batch. */
   #locations(): number {
-    return this.#options.settings.batch * requireMapArea(this.#options.inspection);
+    return this.#options.settings.batch * mapArea(this.#options.inspection);
   }
 
   /** Runs a step on the first batch and puts everything back as it was. */
@@ -469,7 +502,7 @@ function selectorOf({ featureMap, head }: NetworkOutputs): Selector {
 }
 
 /** Locations of the last feature map. */
-export function requireMapArea({ featureMap }: Inspection): number {
+function mapArea({ featureMap }: Inspection): number {
   const [, , height, width] = featureMap?.shape ?? [];
   return Number(height) * Number(width);
 }

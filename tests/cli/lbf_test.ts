@@ -54,7 +54,8 @@ Deno.test("ood lbf: inspect, tune and eval, the whole way", async () => {
   const result = JSON.parse(out);
   assertEquals(result.steps.length, 4);
   assertEquals(result.settings.seed, 3);
-  assertEquals([...Deno.readDirSync(shop.path)].map(({ name }) => name).sort(), [
+  const files = await Array.fromAsync(Deno.readDir(shop.path), ({ name }) => name);
+  assertEquals(files.sort(), [
     ...["model.json", "model.onnx", "other", "test", "train", "tuned.json", "tuned.onnx"],
   ]);
   const [old, now] = [await readModel(model), await readModel(tuned)];
@@ -67,7 +68,7 @@ Deno.test("ood lbf: inspect, tune and eval, the whole way", async () => {
     ...["--id", shop.file("test"), "--ood", `other=${shop.file("other")}`, "--bootstrap", "0"],
     ...["--ood", "drawn=synthetic:stripes:5:16x16", "--json", shop.file("r.json")],
     ...["--html", shop.file("r.html"), "--maps", "1", "--sensitivity", "weight=0.5"],
-    ...["--work", shop.file("work")],
+    ...["--work", shop.file("features")],
   );
   for (const name of ["msp", "odin", "energy", "react", "feature_norm"]) {
     assertMatch(compared.out, new RegExp(`\n  ${name} +[\\d.]+ -> [\\d.]+ \\(`));
@@ -81,7 +82,8 @@ Deno.test("ood lbf: inspect, tune and eval, the whole way", async () => {
   for (const id of ["changes", "norms", "maps", "sensitivity"]) {
     assertStringIncludes(html, `<section id="${id}">`);
   }
-  const kept = listFiles(shop.file("work")).map((line) => line.split("/work/")[1]!.split(" ")[0]);
+  const features = shop.file("features");
+  const kept = listFiles(features).map((line) => line.slice(features.length + 1).split(" ")[0]);
   assert(kept.includes("after/other.safetensors") && kept.includes("before/id.safetensors"));
 });
 
