@@ -55,7 +55,7 @@ export function helpOf(command: Command): string {
   return [
     command.summary,
     "",
-    `Usage: ${usage}`,
+    ...wrap(`Usage: ${usage}`, HELP_WIDTH - 4).map((line, i) => i === 0 ? line : `    ${line}`),
     "",
     ...(command.details === undefined ? [] : [command.details, ""]),
     "Options:",

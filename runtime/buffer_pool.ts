@@ -10,7 +10,7 @@ import { OutOfMemoryError } from "./errors.ts";
 export interface PoolOptions {
   /** Bytes of free buffers kept at most; default 1 GiB. */
   readonly maxFreeBytes?: number;
-  /** Free buffers of one size kept at most; default 64. */
+  /** Free buffers of one size kept at most; default 256. */
   readonly maxFreePerSize?: number;
 }
 
@@ -35,7 +35,7 @@ export interface PoolCounters {
 const USAGE = 0x80 | 0x4 | 0x8; // STORAGE | COPY_SRC | COPY_DST
 const GRANULE_BYTES = 16;
 const DEFAULT_MAX_FREE_BYTES = 1 << 30;
-const DEFAULT_MAX_FREE_PER_SIZE = 64;
+const DEFAULT_MAX_FREE_PER_SIZE = 256;
 
 /**
  * A pool with one bucket per size. A released buffer may be taken again in the same batch: passes
