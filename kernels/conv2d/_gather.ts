@@ -140,8 +140,8 @@ const TURN: Kernel = {
   },
 };
 
-/** Pixels of an invocation of the depthwise kernel. */
-const DEPTHWISE_COLUMNS = 4;
+/** Pixels of an invocation of the depthwise kernel, on maps that are wide enough. */
+const DEPTHWISE_COLUMNS = 8;
 
 /** Vec4 of x, over all taps, that one dispatch of the tiled kernel takes. */
 const CHUNK_QUADS = 8192;
@@ -366,11 +366,12 @@ export function gatherDepthwise(
   for (const gather of gathers) {
     const { x, y } = gather;
     const shared = sharedTaps(Math.max(1, x.taps))[0]!;
-    const window = windowOf(DEPTHWISE_COLUMNS, shared, x);
-    const columnTiles = Math.ceil(x.count / DEPTHWISE_COLUMNS);
+    const columns = x.count > 4 ? DEPTHWISE_COLUMNS : 4;
+    const window = windowOf(columns, shared, x);
+    const columnTiles = Math.ceil(x.count / columns);
     const items = gather.batch * y.count * columnTiles * quads;
     const kernel = depthwiseKernel({
-      COLUMNS: DEPTHWISE_COLUMNS,
+      COLUMNS: columns,
       TAPS: shared,
       WINDOW: window.length,
       PIXEL_STEP: window.pixelStep,

@@ -118,6 +118,7 @@ const depthwiseKernel = unrolled({
     segment_columns: "u32",
     segments: "u32",
     slice_segments: "u32",
+    tap_rows: "u32",
     tap_tiles: "u32",
     quads: "u32",
     slices: "u32",
@@ -129,6 +130,9 @@ const BUSY_TILES = 128;
 
 /** Pixels of a step of the depthwise kernel. */
 const DEPTHWISE_PIXELS = 4;
+
+/** Taps of an invocation of the depthwise kernel at most. */
+const DEPTHWISE_TAPS = 25;
 
 /** Longest run of pixels between two cuts. */
 const SEGMENT_COLUMNS = 256;
@@ -342,9 +346,10 @@ export function depthwiseWeightGradient(
   const axis = { stride: size.strideX, dilation: size.dilationX };
   const shared = sharedTaps(kernelWidth)[0]!;
   const window = windowOf(DEPTHWISE_PIXELS, shared, axis);
+  const tapRows = kernelHeight * shared <= DEPTHWISE_TAPS ? kernelHeight : 1;
   const tapTiles = kernelWidth / shared;
   const quads = quadsOf(outputs);
-  const tiles = quads * tapTiles * kernelHeight;
+  const tiles = quads * tapTiles * kernelHeight / tapRows;
   const rowSegments = Math.ceil(outWidth / SEGMENT_COLUMNS);
   const segments = batch * outHeight * rowSegments;
   const { slices, sliceRows: sliceSegments } = sliceRows({
@@ -358,6 +363,7 @@ export function depthwiseWeightGradient(
   const vector = outputs === size.channels && outputs % 4 === 0;
   const workgroup = isSoftware ? REGISTER_LANES : 64;
   const kernel = depthwiseKernel({
+    ROWS: tapRows,
     TAPS: shared,
     PIXELS: DEPTHWISE_PIXELS,
     WINDOW: window.length,
@@ -379,6 +385,7 @@ export function depthwiseWeightGradient(
         segment_columns: SEGMENT_COLUMNS,
         segments,
         slice_segments: sliceSegments,
+        tap_rows: kernelHeight / tapRows,
         tap_tiles: tapTiles,
         quads,
         slices,

@@ -1,4 +1,4 @@
-// Gradient of a depthwise weight, four outputs and TAPS taps along x per invocation.
+// Gradient of a depthwise weight, four outputs and ROWS x TAPS taps per invocation.
 //
 //   dw[s, o, ky, kx] = sum over the output pixels (n, oy, ox) of slice s of dy[n, oy, ox, o] *
 //     x[n, oy * stride - top + ky * dilation, ox * stride - left + kx * dilation, o / multiplier];
@@ -7,11 +7,13 @@
 // Shapes: x: f32[N, H, W, C] and dy: f32[N, OH, OW, O], O = multiplier * C, each bound as vec4
 //   (VECTOR = 1: multiplier 1, C a multiple of 4) and as scalars, the same memory; dw: f32[slices, O,
 //   KH, KW]. Row-major.
-// Bindings: x4, x1, dy4, dy1, dw. Dispatch: gridFor(slices * KH * KW / TAPS * quads, WORKGROUP),
+// Bindings: x4, x1, dy4, dy1, dw. Dispatch: gridFor(slices * KH / ROWS * KW / TAPS * quads,
+//   WORKGROUP),
 //   quads = ceil(O / 4), folded from x into y. Neighbouring invocations own neighbouring outputs.
 // A slice is a run of segments; a segment is a part of an output row.
 // Accumulates in f32, in the order of the pixels. conv2d_add_slices.wgsl adds the slices.
 
+const ROWS: u32 = 3u; // @spec rows of taps of an invocation
 const TAPS: u32 = 3u; // @spec taps along x of an invocation
 const PIXELS: u32 = 4u; // @spec pixels of a step
 const WINDOW: u32 = 6u; // @spec (PIXELS - 1) * PIXEL_STEP + (TAPS - 1) * TAP_STEP + 1
@@ -42,6 +44,7 @@ struct Params {
   segment_columns: u32, // a multiple of PIXELS
   segments: u32, // of all rows of all images
   slice_segments: u32,
+  tap_rows: u32, // KH / ROWS
   tap_tiles: u32, // KW / TAPS
   quads: u32,
   slices: u32,
@@ -63,8 +66,8 @@ fn main(
   let unit = (wid.y * grid.x + wid.x) * WORKGROUP + lane;
   let quad = unit % params.quads;
   let kx = unit / params.quads % params.tap_tiles * TAPS;
-  let ky = unit / (params.quads * params.tap_tiles) % params.kernel_height;
-  let slice = unit / (params.quads * params.tap_tiles * params.kernel_height);
+  let ky = unit / (params.quads * params.tap_tiles) % params.tap_rows * ROWS;
+  let slice = unit / (params.quads * params.tap_tiles * params.tap_rows);
   if (slice >= params.slices) {
     return;
   }
@@ -76,33 +79,18 @@ fn main(
     min((output + 2u) / params.multiplier, last),
     min((output + 3u) / params.multiplier, last),
   );
-  var sum: array<vec4<f32>, TAPS>;
+  var sum: array<vec4<f32>, ROWS * TAPS>;
   let end = min(params.segments, (slice + 1u) * params.slice_segments);
   for (var segment = slice * params.slice_segments; segment < end; segment++) {
     let row = segment / params.row_segments;
+    let image_row = row / params.out_height * params.height;
     // Rows and columns above or left of the image wrap around to large numbers.
-    let iy = row % params.out_height * params.stride_y + ky * params.dilation_y - params.top;
-    if (iy >= params.height) {
-      continue;
-    }
-    let x_row = (row / params.out_height * params.height + iy) * params.width;
+    let top = row % params.out_height * params.stride_y + ky * params.dilation_y - params.top;
     let first_column = segment % params.row_segments * params.segment_columns;
     let last_column = min(params.out_width, first_column + params.segment_columns);
     for (var column = first_column; column < last_column; column += PIXELS) {
       let left = column * params.stride_x + kx * params.dilation_x - params.left;
-      var a: array<vec4<f32>, WINDOW>;
-      for (var p = 0u; p < WINDOW; p++) { // @unroll
-        let ix = left + p * params.place;
-        var value = vec4<f32>();
-        if (VECTOR == 1u) { // @static
-          value = x4[(x_row + ix) * params.quads + quad];
-        }
-        if (VECTOR == 0u) { // @static
-          let at = (x_row + ix) * params.channels;
-          value = vec4<f32>(x1[at + source.x], x1[at + source.y], x1[at + source.z], x1[at + source.w]);
-        }
-        a[p] = select(vec4<f32>(), value, ix < params.width);
-      }
+      var d: array<vec4<f32>, PIXELS>;
       for (var i = 0u; i < PIXELS; i++) { // @unroll
         let pixel = row * params.out_width + column + i;
         var value = vec4<f32>();
@@ -113,18 +101,38 @@ fn main(
           let at = pixel * params.outputs + output;
           value = vec4<f32>(dy1[at], dy1[at + 1u], dy1[at + 2u], dy1[at + 3u]);
         }
-        let d = select(vec4<f32>(), value, column + i < last_column);
-        for (var k = 0u; k < TAPS; k++) { // @unroll
-          sum[k] = fma(a[i * PIXEL_STEP + k * TAP_STEP], d, sum[k]);
+        d[i] = select(vec4<f32>(), value, column + i < last_column);
+      }
+      for (var r = 0u; r < ROWS; r++) { // @unroll
+        let iy = top + r * params.dilation_y;
+        var a: array<vec4<f32>, WINDOW>;
+        for (var p = 0u; p < WINDOW; p++) { // @unroll
+          let ix = left + p * params.place;
+          var value = vec4<f32>();
+          if (VECTOR == 1u) { // @static
+            value = x4[((image_row + iy) * params.width + ix) * params.quads + quad];
+          }
+          if (VECTOR == 0u) { // @static
+            let at = ((image_row + iy) * params.width + ix) * params.channels;
+            value = vec4<f32>(x1[at + source.x], x1[at + source.y], x1[at + source.z], x1[at + source.w]);
+          }
+          a[p] = select(vec4<f32>(), value, iy < params.height && ix < params.width);
+        }
+        for (var i = 0u; i < PIXELS; i++) { // @unroll
+          for (var k = 0u; k < TAPS; k++) { // @unroll
+            sum[r * TAPS + k] = fma(a[i * PIXEL_STEP + k * TAP_STEP], d[i], sum[r * TAPS + k]);
+          }
         }
       }
     }
   }
   for (var e = 0u; e < 4u; e++) { // @unroll
     if (output + e < params.outputs) {
-      let at = ((slice * params.outputs + output + e) * params.kernel_height + ky) * params.kernel_width + kx;
-      for (var k = 0u; k < TAPS; k++) { // @unroll
-        dw[at + k] = sum[k][e];
+      for (var r = 0u; r < ROWS; r++) { // @unroll
+        let at = ((slice * params.outputs + output + e) * params.kernel_height + ky + r) * params.kernel_width + kx;
+        for (var k = 0u; k < TAPS; k++) { // @unroll
+          dw[at + k] = sum[r * TAPS + k][e];
+        }
       }
     }
   }
