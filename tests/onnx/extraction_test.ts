@@ -453,7 +453,8 @@ gpuTest(
     await using shop = await workshop();
     await truncate(`${shop.path}/images/cat/2.png`);
     const odin = { temperature: 10, epsilon: 0.02 };
-    const whole = await extractFeatures({ ...shop, ...SMALL, odin });
+    const inWasm = { ...shop, ...SMALL, gpu: gpu.gpu, odin };
+    const whole = await extractFeatures(inWasm);
     assertEquals(whole.odin?.device, "webgpu");
     assertEquals(whole.keys, [
       ...["logits", "features", "feature_norms", "odin_logits", "labels"],
@@ -485,7 +486,7 @@ gpuTest(
     }
 
     const controller = new AbortController();
-    const part = { ...shop, ...SMALL, odin, out: `${shop.path}/part.safetensors` };
+    const part = { ...inWasm, out: `${shop.path}/part.safetensors` };
     const stop = { signal: controller.signal, onProgress: () => controller.abort() };
     assertEquals((await extractFeatures({ ...part, ...stop })).path, undefined);
     await assertRejects(
@@ -515,23 +516,27 @@ function openSized(): OnnxModel {
   return b.build();
 }
 
-Deno.test("extractFeatures() with ODIN refuses models that it cannot differentiate", async () => {
-  await using shop = await workshop(dividing());
-  await Deno.writeTextFile(`${shop.path}/tiny.json`, JSON.stringify({ preprocessing: SPEC }));
-  await assertRejects(
-    () => extractFeatures({ ...shop, ...SMALL, odin: {} }),
-    UserError,
-    "Div",
-  );
-  assertEquals(listNames(shop.path).filter((name) => name.startsWith("out")), []);
-  // An open size is filled in by the preprocessing.
-  const sized = { model: writeModel(openSized()), sidecar: { preprocessing: SPEC } };
-  const summary = await extractFeatures({ ...shop, ...SMALL, ...sized, odin: {} });
-  assert(summary.keys.includes("odin_logits"));
-  const { crop: _, resize: __, ...open } = SPEC;
-  await assertRejects(
-    () => extractFeatures({ ...shop, ...SMALL, ...sized, odin: {}, preprocessing: open }),
-    UserError,
-    "different sizes",
-  );
-});
+gpuTest(
+  "extractFeatures() with ODIN refuses models that it cannot differentiate",
+  async ({ gpu }) => {
+    await using shop = await workshop(dividing());
+    await Deno.writeTextFile(`${shop.path}/tiny.json`, JSON.stringify({ preprocessing: SPEC }));
+    const options = { ...shop, ...SMALL, gpu: gpu.gpu, odin: {} };
+    await assertRejects(
+      () => extractFeatures(options),
+      UserError,
+      "Div",
+    );
+    assertEquals(listNames(shop.path).filter((name) => name.startsWith("out")), []);
+    // An open size is filled in by the preprocessing.
+    const sized = { model: writeModel(openSized()), sidecar: { preprocessing: SPEC } };
+    const summary = await extractFeatures({ ...options, ...sized });
+    assert(summary.keys.includes("odin_logits"));
+    const { crop: _, resize: __, ...open } = SPEC;
+    await assertRejects(
+      () => extractFeatures({ ...options, ...sized, preprocessing: open }),
+      UserError,
+      "different sizes",
+    );
+  },
+);
