@@ -87,7 +87,7 @@ export function normSpecs(norm: PlannedNorm, options: NetworkOptions): Parameter
   const { channels } = norm;
   const how = { shape: [channels], decay: options.decay === "all" };
   return [
-    { ...how, name: norm.weight, data: new Float32Array(channels).fill(1) },
+    { ...how, name: norm.weight, data: Float32Array.from(norm.scales, (scale) => 1 / scale) },
     { ...how, name: norm.bias, data: new Float32Array(channels) },
   ];
 }
@@ -212,19 +212,19 @@ function gainOf(norm: PlannedNorm, now: Arrays): Float64Array<ArrayBuffer> {
  *
  * @param norm The normalisation.
  * @param now Its values, and those of the kernel, as the engine lays them out.
- * @returns Both in float64, the kernel in the engine's layout.
+ * @returns Both in float64, as the engine would lay them out.
  */
 export function folded(
   norm: PlannedNorm,
   now: Arrays,
 ): { readonly kernel: Float64Array<ArrayBuffer>; readonly offset: Float64Array<ArrayBuffer> } {
-  const gain = gainOf(norm, now);
+  const gain = gainOf(norm, now).map((gain, c) => gain * norm.scales[c]!);
   const kernel = now.get(norm.kernel)!;
   const [bias, mean] = [now.get(norm.bias)!, now.get(norm.runningMean)!];
   const before = toEngine(norm.offset);
   const each = kernel.length / norm.channels;
   return {
     kernel: Float64Array.from(kernel, (value, i) => value * gain[Math.floor(i / each)]!),
-    offset: gain.map((factor, c) => (before[c]! - mean[c]!) * factor + bias[c]!),
+    offset: gain.map((gain, c) => (before[c]! - mean[c]!) * gain + bias[c]! * norm.scales[c]!),
   };
 }

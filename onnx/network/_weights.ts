@@ -44,6 +44,8 @@ export interface PlannedWeight {
   readonly shape: Shape;
   /** What the engine's values contain on top of the file's. */
   readonly factor: number;
+  /** What they contain besides, one power of two for each index of the engine's first axis. */
+  readonly scales?: Float64Array<ArrayBuffer>;
   /** The nodes that read it. */
   readonly readers: readonly OnnxNode[];
   /** Whether there is an array to write back to: false behind a quantisation. */
@@ -66,6 +68,8 @@ export interface PlannedNorm extends InsertedNorm {
   readonly between: string;
   /** Number of channels. */
   readonly channels: number;
+  /** What the filters are multiplied by. */
+  readonly scales: Float64Array<ArrayBuffer>;
   /** What is added to each channel in the file, and takes the folded bias. */
   readonly offset: PlannedWeight;
   /**
@@ -126,8 +130,8 @@ export class WeightPlan {
    * Plans a normalisation behind a convolution.
    *
    * @param node The convolution.
-   * @param how Its kernel's name, its channels, its element type in the file, and where its bias is
-   * or would be.
+   * @param how Its kernel's name, its channels, its element type in the file, where its bias is or
+   * would be, and whether its filters are brought to a length of about one.
    */
   norm(
     node: OnnxNode,
@@ -136,9 +140,14 @@ export class WeightPlan {
       readonly channels: number;
       readonly type: ElementType;
       readonly bias: InputPlace;
+      readonly evened: boolean;
     },
   ): PlannedNorm {
     const { kernel, channels } = how;
+    const weight = this.parameters.get(kernel)!;
+    const scales = how.evened ? scalesOf(weight) : new Float64Array(channels).fill(1);
+    this.parameters.set(kernel, { ...weight, scales });
+    const { offset, place } = this.#offset(how);
     const named = (what: string) => this.#unused(`${kernel}.norm.${what}`);
     const norm: PlannedNorm = {
       convolution: node.label,
@@ -149,7 +158,9 @@ export class WeightPlan {
       bias: named("bias"),
       runningMean: named("running_mean"),
       runningVariance: named("running_var"),
-      ...this.#offset(how),
+      scales,
+      offset: { ...offset, scales },
+      place,
     };
     this.norms.push(norm);
     return norm;
@@ -265,12 +276,34 @@ function turned(layout: WeightLayout): WeightLayout | undefined {
   return layout === "same" ? "transposed" : "same";
 }
 
+/** Powers of two that bring filters to a length of about one. */
+function scalesOf(weight: PlannedWeight): Float64Array<ArrayBuffer> {
+  const values = toEngine(weight);
+  const each = sizeOf(weight.shape.slice(1));
+  return Float64Array.from({ length: weight.shape[0]! }, (_, o) => {
+    const squares = values.subarray(o * each, (o + 1) * each)
+      .reduce((sum, value) => sum + value * value, 0);
+    const power = -Math.round(Math.log2(squares) / 2);
+    return Math.abs(power) <= LARGEST_POWER ? 2 ** power : 1;
+  });
+}
+
+/** Filters that are further from a length of one than this are as good as zero. */
+const LARGEST_POWER = 40;
+
+/** For each index in the engine's layout what its value contains on top of the file's. */
+function factorOf({ shape, factor, scales }: PlannedWeight): (index: number) => number {
+  if (scales === undefined) return () => factor;
+  const each = sizeOf(shape.slice(1));
+  return (index) => factor * scales[Math.floor(index / each)]!;
+}
+
 /** The engine's values of a weight. */
 export function toEngine(weight: PlannedWeight): Float32Array<ArrayBuffer> {
-  const { stored: { data, shape }, layout, factor } = weight;
+  const { stored: { data, shape }, layout } = weight;
   const result = new Float32Array(data.length);
-  const order = orderOf(layout, shape);
-  for (let i = 0; i < result.length; i++) result[i] = Number(data[order(i)]) * factor;
+  const [order, factor] = [orderOf(layout, shape), factorOf(weight)];
+  for (let i = 0; i < result.length; i++) result[i] = Number(data[order(i)]) * factor(i);
   return result;
 }
 
@@ -284,14 +317,14 @@ export function toStored(
   weight: PlannedWeight,
   now: ArrayLike<number>,
 ): Float64Array<ArrayBuffer> | undefined {
-  const { stored: { data, shape }, layout, factor } = weight;
+  const { stored: { data, shape }, layout } = weight;
   const before = toEngine(weight);
-  const order = orderOf(layout, shape);
+  const [order, factor] = [orderOf(layout, shape), factorOf(weight)];
   const result = new Float64Array(data.length);
   let changed = false;
   for (let i = 0; i < result.length; i++) {
     const same = Object.is(now[i], before[i]);
-    result[order(i)] = same ? Number(data[order(i)]) : now[i]! / factor;
+    result[order(i)] = same ? Number(data[order(i)]) : now[i]! / factor(i);
     changed ||= !same;
   }
   return changed ? result : undefined;

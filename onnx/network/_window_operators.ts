@@ -15,7 +15,7 @@ import {
 } from "../../nn/mod.ts";
 import type { OnnxNode } from "../node.ts";
 import type { AddedBias, Compiler, Operator, Run, Step } from "./_compiler.ts";
-import { normStep } from "./_norms.ts";
+import { movesOf, normStep } from "./_norms.ts";
 import { toEngine } from "./_weights.ts";
 
 /** Convolutions, poolings, padding. */
@@ -64,6 +64,9 @@ function convolution(node: OnnxNode, compiler: Compiler): Step | readonly Step[]
       channels: outputs,
       type: compiler.view.info(kernel)?.type ?? "f32",
       bias: added.place ?? { node, input: 2 },
+      // Behind statistics of the batch the length of a filter changes nothing but how far a step
+      // turns it: by its square. Folding has left lengths that training would not have.
+      evened: movesOf(compiler.options).moves,
     });
     // Behind statistics of the batch a bias has no effect; β learns in its place.
     const still = compiler.weights.constant(toEngine(norm.offset));

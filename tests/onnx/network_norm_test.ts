@@ -120,14 +120,14 @@ gpuTest("Network.calibrate() estimates what convolutions give", async ({ gpu }) 
     const variances = columns.map((column, c) =>
       column.reduce((sum, x) => sum + (x - means[c]!) ** 2, 0) / column.length
     );
-    assertClose(values.get(norm.runningMean)!, means, TOLERANCE.network, norm.runningMean);
-    assertEquals(values.get(norm.bias), values.get(norm.runningMean));
-    assertClose(
-      values.get(norm.runningVariance)!,
-      variances,
-      TOLERANCE.twelveBits,
-      norm.runningVariance,
-    );
+    // Filters are brought to a length of about one, and what they give with them.
+    const [weights, spreads] = [values.get(norm.weight)!, values.get(norm.runningVariance)!];
+    const lengths = weights.map((weight, c) => weight / Math.sqrt(spreads[c]! + 2 ** -17));
+    const inFile = (name: string, power: number) =>
+      values.get(name)!.map((value, c) => value * lengths[c]! ** power);
+    assertClose(inFile(norm.runningMean, 1), means, TOLERANCE.network, norm.runningMean);
+    assertEquals(values.get(norm.bias), inFile(norm.runningMean, 1));
+    assertClose(inFile(norm.runningVariance, 2), variances, TOLERANCE.twelveBits, norm.weight);
     const deviations = variances.map((variance) => Math.sqrt(variance + 2 ** -17));
     assertClose(values.get(norm.weight)!, deviations, TOLERANCE.twelveBits, norm.weight);
   }
@@ -205,6 +205,23 @@ gpuTest(
     assertEquals((await run(gpu)).values, there.values);
   },
 );
+
+Deno.test("importNetwork() brings filters behind statistics of the batch to one length", () => {
+  using host = new Host();
+  const model = folded();
+  const stored = readTensor(model.graph.initializers.get("a.weight")!);
+  for (const batchNorm of ["train", "frozen"] as const) {
+    using network = imported(host, model, { insertNorms: "always", batchNorm });
+    const { data, shape } = network.parameters.get("a.weight").value;
+    const lengthOf = (values: ArrayLike<number | bigint>, o: number) =>
+      Math.hypot(...Array.from(values, Number).slice(36 * o, 36 * (o + 1)));
+    for (let o = 0; o < shape[0]!; o++) {
+      const [length, before] = [lengthOf(data, o), lengthOf(stored.data, o)];
+      if (batchNorm === "frozen") assertClose([length], [before], TOLERANCE.kernel);
+      else assert(length > 0.7 && length < 1.42 && Number.isInteger(Math.log2(length / before)));
+    }
+  }
+});
 
 Deno.test("importNetwork() inserts normalisations where convolutions lack them", () => {
   using host = new Host();
