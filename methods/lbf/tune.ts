@@ -348,7 +348,7 @@ class Tuning implements AsyncDisposable {
       history: this.#history,
       optimizer: this.#optimizer,
       learningRate: settings.learningRate,
-      schedule: stepSchedule([Math.floor(settings.epochs / 2) * stepsPerEpoch]),
+      schedule: stepSchedule([Math.ceil(settings.epochs / 2) * stepsPerEpoch]),
       steps,
       done,
       prepare: (step) => this.#prepare(step),
