@@ -42,6 +42,13 @@ test(".ci/run does not take silence for success", async () => {
   assertEquals(await lastLine("exit 0"), { code: 1, line: "0 passed, 1 failed" });
 });
 
+test(".ci/run runs the tests once more when the process dies after they have passed", async () => {
+  const died = 'echo "ok | 3 passed | 0 failed (1ms)"; ';
+  const once = `${died}[ -e again ] || { touch again; exit 134; }`;
+  assertEquals(await lastLine(once), { code: 0, line: "3 passed, 0 failed" });
+  assertEquals(await lastLine(`${died}exit 134`), { code: 1, line: "3 passed, 1 failed" });
+});
+
 test(".ci/run gives the tests nothing to read from", async () => {
   const script = 'if read -r line; then exit 1; fi; echo "ok | 1 passed | 0 failed (1ms)"';
   assertEquals(await lastLine(script), { code: 0, line: "1 passed, 0 failed" });
