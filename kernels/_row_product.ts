@@ -39,8 +39,16 @@ const KERNEL: Omit<Kernel, "name" | "wgsl"> = {
   },
 };
 
-const registerKernel = unrolled({ ...KERNEL, name: "row_product", wgsl: registerSource });
-const tiledKernel = unrolled({ ...KERNEL, name: "row_product_tiled", wgsl: tiledSource });
+const registerKernel = /* @__PURE__ */ unrolled({
+  ...KERNEL,
+  name: "row_product",
+  wgsl: registerSource,
+});
+const tiledKernel = /* @__PURE__ */ unrolled({
+  ...KERNEL,
+  name: "row_product_tiled",
+  wgsl: tiledSource,
+});
 
 const TERMS = { product: 0, squaredDifference: 1, relativeEntropy: 2 } as const;
 const LOADS = { plain: 0, clipped: 1, centred: 2 } as const;

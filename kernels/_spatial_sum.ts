@@ -15,7 +15,7 @@ import {
 } from "./_pointwise.ts";
 import source from "./_spatial_sum.wgsl" with { type: "text" };
 
-const KERNEL = pointwiseKernel({
+const KERNEL = /* @__PURE__ */ pointwiseKernel({
   name: "spatial_sum",
   wgsl: source,
   bindings: ["read", "read", "read", "read_write"],

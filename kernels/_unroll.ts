@@ -43,6 +43,9 @@ export type Spec = Readonly<Record<string, string | number>>;
 /**
  * A kernel whose source is specialised and unrolled once for each set of marked constants.
  *
+ * Modules mark their calls of this and its like as pure, so that bundles leave out kernels that
+ * nobody runs.
+ *
  * @param kernel The kernel with its source as written.
  * @returns The expanded kernel of a set; the same object for the same set, so that pipelines are
  * found again without comparing sources.

@@ -23,14 +23,14 @@ export type { Activation, ActivationKind } from "./reference.ts";
 
 const PARAMS = { begin: "u32", end: "u32", low: "f32", high: "f32" } as const;
 
-const FORWARD = pointwiseKernel({
+const FORWARD = /* @__PURE__ */ pointwiseKernel({
   name: "activation",
   wgsl: forwardSource,
   bindings: ["read", "read_write"],
   params: PARAMS,
 });
 
-const GRADIENT = pointwiseKernel(
+const GRADIENT = /* @__PURE__ */ pointwiseKernel(
   {
     name: "activation_gradient",
     wgsl: gradientSource,

@@ -29,7 +29,7 @@ import addIntoSource from "./add_into.wgsl" with { type: "text" };
 import { addArrays, scaleArray } from "./reference.ts";
 import scaleSource from "./scale.wgsl" with { type: "text" };
 
-const ADD = pointwiseKernel({
+const ADD = /* @__PURE__ */ pointwiseKernel({
   name: "add",
   wgsl: addSource,
   bindings: ["read", "read", "read_write"],
@@ -40,8 +40,12 @@ const MULTIPLE: Omit<Kernel, "name" | "wgsl"> = {
   bindings: ["read", "read_write"],
   params: { begin: "u32", end: "u32", factor: "f32" },
 };
-const ADD_INTO = pointwiseKernel({ ...MULTIPLE, name: "add_into", wgsl: addIntoSource });
-const SCALE = pointwiseKernel({ ...MULTIPLE, name: "scale", wgsl: scaleSource });
+const ADD_INTO = /* @__PURE__ */ pointwiseKernel({
+  ...MULTIPLE,
+  name: "add_into",
+  wgsl: addIntoSource,
+});
+const SCALE = /* @__PURE__ */ pointwiseKernel({ ...MULTIPLE, name: "scale", wgsl: scaleSource });
 
 /** Tensors of {@linkcode add}. */
 export interface AddInputs {

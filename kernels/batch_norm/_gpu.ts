@@ -21,7 +21,7 @@ import statisticsSource from "./batch_norm_statistics.wgsl" with { type: "text" 
 
 const PASS = { count: "u32", block: "u32", chunk: "u32", invocations: "u32" } as const;
 
-const STATISTICS = unrolled({
+const STATISTICS = /* @__PURE__ */ unrolled({
   name: "batch_norm_statistics",
   wgsl: statisticsSource,
   bindings: ["read", "read_write"],
@@ -58,14 +58,14 @@ const FOLD: Kernel = {
   params: { columns: "u32", count: "u32", epsilon: "f32" },
 };
 
-const APPLY = unrolled({
+const APPLY = /* @__PURE__ */ unrolled({
   name: "batch_norm_apply",
   wgsl: applySource,
   bindings: ["read", "read", "read_write"],
   params: PASS,
 });
 
-const GRADIENT_SUMS = unrolled({
+const GRADIENT_SUMS = /* @__PURE__ */ unrolled({
   name: "batch_norm_gradient_sums",
   wgsl: gradientSumsSource,
   bindings: ["read", "read", "read", "read_write"],
@@ -79,7 +79,7 @@ const GRADIENT_MERGE: Kernel = {
   params: { rows: "u32", columns: "u32", phases: "u32", parts: "u32", epsilon: "f32" },
 };
 
-const GRADIENT_APPLY = unrolled({
+const GRADIENT_APPLY = /* @__PURE__ */ unrolled({
   name: "batch_norm_gradient_apply",
   wgsl: gradientApplySource,
   bindings: ["read", "read", "read", "read", "read_write"],

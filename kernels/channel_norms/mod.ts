@@ -11,7 +11,7 @@ import main from "./channel_norms.wgsl" with { type: "text" };
 import naive from "./channel_norms_naive.wgsl" with { type: "text" };
 import { channelNormsOfRows } from "./reference.ts";
 
-const KERNELS = rowKernels("channel_norms", { naive, main }, {
+const KERNELS = /* @__PURE__ */ rowKernels("channel_norms", { naive, main }, {
   inputs: 1,
   wide: false,
   params: {},

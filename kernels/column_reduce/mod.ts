@@ -31,7 +31,7 @@ const NAIVE: Kernel = {
   params: { rows: "u32", columns: "u32", slice_rows: "u32", slices: "u32" },
 };
 
-const KERNEL = unrolled({
+const KERNEL = /* @__PURE__ */ unrolled({
   name: "column_sum",
   wgsl: source,
   bindings: ["read", "read", "read_write"],

@@ -24,7 +24,7 @@ import {
 import source from "./copy_channels.wgsl" with { type: "text" };
 import { copyChannels } from "./reference.ts";
 
-const KERNEL = pointwiseKernel({
+const KERNEL = /* @__PURE__ */ pointwiseKernel({
   name: "copy_channels",
   wgsl: source,
   bindings: ["read", "read_write"],

@@ -12,7 +12,7 @@ import { requirePositive, requireRows, type RowShape, type TemperatureOptions } 
 import source from "./confidence_gradient.wgsl" with { type: "text" };
 import { confidenceGradientRows } from "./reference.ts";
 
-const KERNEL = pointwiseKernel({
+const KERNEL = /* @__PURE__ */ pointwiseKernel({
   name: "confidence_gradient",
   wgsl: source,
   bindings: ["read", "read_write"],

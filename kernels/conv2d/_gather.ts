@@ -62,7 +62,7 @@ const TARGET_PARAMS = {
   outputs: "u32",
 } as const;
 
-const registerKernel = unrolled({
+const registerKernel = /* @__PURE__ */ unrolled({
   name: "conv2d_register",
   wgsl: registerSource,
   bindings: ["read", "read", "read", "read_write", "read_write"],
@@ -84,7 +84,7 @@ const registerKernel = unrolled({
   },
 });
 
-const tiledKernel = unrolled({
+const tiledKernel = /* @__PURE__ */ unrolled({
   name: "conv2d_tiled",
   wgsl: tiledSource,
   bindings: ["read", "read", "read", "read_write", "read_write"],
@@ -105,7 +105,7 @@ const tiledKernel = unrolled({
   },
 });
 
-const depthwiseKernel = unrolled({
+const depthwiseKernel = /* @__PURE__ */ unrolled({
   name: "depthwise",
   wgsl: depthwiseSource,
   bindings: ["read", "read", "read", "read", "read_write", "read_write"],

@@ -29,7 +29,7 @@ import registerSource from "./conv2d_weight_gradient_register.wgsl" with { type:
 import tiledSource from "./conv2d_weight_gradient_tiled.wgsl" with { type: "text" };
 import depthwiseSource from "./depthwise_weight_gradient.wgsl" with { type: "text" };
 
-const registerKernel = unrolled({
+const registerKernel = /* @__PURE__ */ unrolled({
   name: "conv2d_weight_gradient_register",
   wgsl: registerSource,
   bindings: ["read", "read", "read_write"],
@@ -63,7 +63,7 @@ const registerKernel = unrolled({
   },
 });
 
-const tiledKernel = unrolled({
+const tiledKernel = /* @__PURE__ */ unrolled({
   name: "conv2d_weight_gradient_tiled",
   wgsl: tiledSource,
   bindings: ["read", "read", "read_write"],
@@ -93,7 +93,7 @@ const tiledKernel = unrolled({
   },
 });
 
-const depthwiseKernel = unrolled({
+const depthwiseKernel = /* @__PURE__ */ unrolled({
   name: "depthwise_weight_gradient",
   wgsl: depthwiseSource,
   bindings: ["read", "read", "read", "read", "read_write"],

@@ -25,7 +25,7 @@ import { requireRows, type RowOptions, type RowShape } from "../_rows.ts";
 import source from "./cross_entropy.wgsl" with { type: "text" };
 import { crossEntropyRows } from "./reference.ts";
 
-const KERNEL = pointwiseKernel({
+const KERNEL = /* @__PURE__ */ pointwiseKernel({
   name: "cross_entropy",
   wgsl: source,
   bindings: ["read", "read", "read_write", "read_write", "read_write"],

@@ -34,7 +34,7 @@ import { dispatchFlat, pointwiseKernel, type PointwiseOptions } from "../_pointw
 import source from "./dropout.wgsl" with { type: "text" };
 import { dropElements } from "./reference.ts";
 
-const KERNEL = pointwiseKernel({
+const KERNEL = /* @__PURE__ */ pointwiseKernel({
   name: "dropout",
   wgsl: source,
   bindings: ["read", "read_write"],

@@ -43,7 +43,7 @@ const NAIVE: Kernel = {
   params: { rows: "u32", classes: "u32", channels: "u32", has_bias: "u32", clip: "f32" },
 };
 
-const registerKernel = unrolled({
+const registerKernel = /* @__PURE__ */ unrolled({
   name: "gated_product",
   wgsl: mainSource,
   bindings: BINDINGS,

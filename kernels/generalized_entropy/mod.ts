@@ -19,7 +19,7 @@ import main from "./generalized_entropy.wgsl" with { type: "text" };
 import naive from "./generalized_entropy_naive.wgsl" with { type: "text" };
 import { generalizedEntropyOfRows } from "./reference.ts";
 
-const KERNELS = rowKernels("generalized_entropy", { naive, main }, {
+const KERNELS = /* @__PURE__ */ rowKernels("generalized_entropy", { naive, main }, {
   inputs: 1,
   wide: false,
   params: { gamma: "f32", count: "u32" },

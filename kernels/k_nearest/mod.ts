@@ -73,13 +73,17 @@ const TILE_KERNEL: Omit<Kernel, "name" | "wgsl"> = {
   },
 };
 
-const registerKernel = unrolled({
+const registerKernel = /* @__PURE__ */ unrolled({
   ...TILE_KERNEL,
   name: "k_nearest_register",
   wgsl: registerSource,
 });
 
-const tiledKernel = unrolled({ ...TILE_KERNEL, name: "k_nearest_tiled", wgsl: tiledSource });
+const tiledKernel = /* @__PURE__ */ unrolled({
+  ...TILE_KERNEL,
+  name: "k_nearest_tiled",
+  wgsl: tiledSource,
+});
 
 const SELECT: Kernel = {
   name: "k_nearest_select",

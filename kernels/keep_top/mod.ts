@@ -14,7 +14,7 @@ import { type KeepTopMode, keepTopOfRows } from "./reference.ts";
 
 export type { KeepTopMode } from "./reference.ts";
 
-const KERNELS = rowKernels("keep_top", { naive, main }, {
+const KERNELS = /* @__PURE__ */ rowKernels("keep_top", { naive, main }, {
   inputs: 1,
   wide: true,
   params: { count: "u32" },

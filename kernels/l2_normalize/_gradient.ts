@@ -13,7 +13,7 @@ import type { L2NormalizeOptions } from "./mod.ts";
 import source from "./l2_normalize_gradient.wgsl" with { type: "text" };
 import { l2NormalizeRowsGradient } from "./reference.ts";
 
-const KERNEL = pointwiseKernel({
+const KERNEL = /* @__PURE__ */ pointwiseKernel({
   name: "l2_normalize_gradient",
   wgsl: source,
   bindings: ["read", "read", "read_write"],

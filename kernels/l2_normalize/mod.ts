@@ -21,7 +21,7 @@ import { l2NormalizeRows } from "./reference.ts";
 
 export * from "./_gradient.ts";
 
-const KERNELS = rowKernels("l2_normalize", { naive, main }, {
+const KERNELS = /* @__PURE__ */ rowKernels("l2_normalize", { naive, main }, {
   inputs: 1,
   wide: true,
   params: { epsilon: "f32" },

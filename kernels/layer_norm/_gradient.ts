@@ -14,7 +14,7 @@ import source from "./layer_norm_gradient.wgsl" with { type: "text" };
 import type { LayerNormOptions } from "./mod.ts";
 import { layerNormRowsGradient } from "./reference.ts";
 
-const KERNEL = pointwiseKernel({
+const KERNEL = /* @__PURE__ */ pointwiseKernel({
   name: "layer_norm_gradient",
   wgsl: source,
   bindings: ["read", "read", "read", "read_write", "read_write"],

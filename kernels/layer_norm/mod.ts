@@ -20,7 +20,7 @@ import { layerNormRows } from "./reference.ts";
 
 export * from "./_gradient.ts";
 
-const KERNELS = rowKernels("layer_norm", { naive, main }, {
+const KERNELS = /* @__PURE__ */ rowKernels("layer_norm", { naive, main }, {
   inputs: 3,
   wide: true,
   params: { epsilon: "f32" },

@@ -91,14 +91,14 @@ const TILE_PARAMS = {
   has_bias: "u32",
 } as const;
 
-const registerKernel = unrolled({
+const registerKernel = /* @__PURE__ */ unrolled({
   name: "matmul_register",
   wgsl: registerSource,
   bindings: ["read", "read", "read", "read_write"],
   params: TILE_PARAMS,
 });
 
-const tiledKernel = unrolled({
+const tiledKernel = /* @__PURE__ */ unrolled({
   name: "matmul_tiled",
   wgsl: tiledSource,
   bindings: ["read", "read", "read", "read_write"],

@@ -54,7 +54,7 @@ const NAIVE: Kernel = {
   params: SLICED,
 };
 
-const REGISTER = unrolled({
+const REGISTER = /* @__PURE__ */ unrolled({
   name: "moments_register",
   wgsl: registerSource,
   bindings: ["read", "read", "read", "read_write"],

@@ -27,7 +27,7 @@ import { spatialSum } from "../_spatial_sum.ts";
 import source from "./mul.wgsl" with { type: "text" };
 import { multiply, secondFactorGradient, type Spread } from "./reference.ts";
 
-const KERNEL = pointwiseKernel({
+const KERNEL = /* @__PURE__ */ pointwiseKernel({
   name: "mul",
   wgsl: source,
   bindings: ["read", "read", "read_write"],

@@ -26,7 +26,10 @@ import normsSource from "./norm_hinge_norms.wgsl" with { type: "text" };
 import normsNaiveSource from "./norm_hinge_norms_naive.wgsl" with { type: "text" };
 import sumsSource from "./norm_hinge_sums.wgsl" with { type: "text" };
 
-const NORMS = rowKernels("norm_hinge_norms", { naive: normsNaiveSource, main: normsSource }, {
+const NORMS = /* @__PURE__ */ rowKernels("norm_hinge_norms", {
+  naive: normsNaiveSource,
+  main: normsSource,
+}, {
   inputs: 1,
   wide: false,
   params: {},

@@ -11,7 +11,7 @@ import { pointwiseKernel, type PointwiseOptions } from "../_pointwise.ts";
 import source from "./pad2d.wgsl" with { type: "text" };
 import { type Frame, frameMaps } from "./reference.ts";
 
-const KERNEL = pointwiseKernel({
+const KERNEL = /* @__PURE__ */ pointwiseKernel({
   name: "pad2d",
   wgsl: source,
   bindings: ["read", "read_write"],

@@ -12,7 +12,7 @@ import { spatialSum } from "../_spatial_sum.ts";
 import { globalAverage, globalAverageGradient } from "./reference.ts";
 import spreadSource from "./spread_map.wgsl" with { type: "text" };
 
-const SPREAD = pointwiseKernel({
+const SPREAD = /* @__PURE__ */ pointwiseKernel({
   name: "spread_map",
   wgsl: spreadSource,
   bindings: ["read", "read_write"],

@@ -37,25 +37,25 @@ const WINDOWS = { kernel_h: "u32", kernel_w: "u32", stride_h: "u32", stride_w: "
 const PADDING = { top: "u32", left: "u32" } as const;
 const PADDED = { padded_height: "u32", padded_width: "u32" } as const;
 
-const MAX = pointwiseKernel({
+const MAX = /* @__PURE__ */ pointwiseKernel({
   name: "max_pool2d",
   wgsl: maxSource,
   bindings: ["read", "read_write", "read_write"],
   params: { ...SIZES, ...WINDOWS, ...PADDING },
 });
-const MAX_GRADIENT = pointwiseKernel({
+const MAX_GRADIENT = /* @__PURE__ */ pointwiseKernel({
   name: "max_pool2d_gradient",
   wgsl: maxGradientSource,
   bindings: ["read", "read", "read_write"],
   params: { ...SIZES, ...PADDING },
 });
-const AVERAGE = pointwiseKernel({
+const AVERAGE = /* @__PURE__ */ pointwiseKernel({
   name: "average_pool2d",
   wgsl: averageSource,
   bindings: ["read", "read_write"],
   params: { ...SIZES, ...WINDOWS, ...PADDING, ...PADDED },
 });
-const AVERAGE_GRADIENT = pointwiseKernel({
+const AVERAGE_GRADIENT = /* @__PURE__ */ pointwiseKernel({
   name: "average_pool2d_gradient",
   wgsl: averageGradientSource,
   bindings: ["read", "read_write"],

@@ -55,7 +55,7 @@ const NAIVE: Kernel = {
   },
 };
 
-const PREPARE: Kernel = unrolled({
+const PREPARE: Kernel = /* @__PURE__ */ unrolled({
   name: "prototype_prepare",
   wgsl: prepareSource,
   bindings: ["read", "read_write"],

@@ -30,8 +30,12 @@ const LAYOUT: Omit<Kernel, "name" | "wgsl"> = {
     out_width: "u32",
   },
 };
-const FORWARD = pointwiseKernel({ ...LAYOUT, name: "resize_nearest", wgsl: forwardSource });
-const GRADIENT = pointwiseKernel({
+const FORWARD = /* @__PURE__ */ pointwiseKernel({
+  ...LAYOUT,
+  name: "resize_nearest",
+  wgsl: forwardSource,
+});
+const GRADIENT = /* @__PURE__ */ pointwiseKernel({
   ...LAYOUT,
   name: "resize_nearest_gradient",
   wgsl: gradientSource,

@@ -37,7 +37,7 @@ export interface RowInputs {
   readonly x: Tensor;
 }
 
-const KERNELS = rowKernels("row_reduce", { naive, main }, {
+const KERNELS = /* @__PURE__ */ rowKernels("row_reduce", { naive, main }, {
   inputs: 1,
   wide: false,
   params: { temperature: "f32" },

@@ -17,7 +17,7 @@ import { dispatchFlat, pointwiseKernel, type PointwiseOptions } from "../_pointw
 import { stepAgainstSign } from "./reference.ts";
 import source from "./sign_step.wgsl" with { type: "text" };
 
-const KERNEL = pointwiseKernel({
+const KERNEL = /* @__PURE__ */ pointwiseKernel({
   name: "sign_step",
   wgsl: source,
   bindings: ["read", "read", "read", "read_write"],

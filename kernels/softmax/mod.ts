@@ -19,7 +19,7 @@ import { softmaxRows } from "./reference.ts";
 import main from "./softmax.wgsl" with { type: "text" };
 import naive from "./softmax_naive.wgsl" with { type: "text" };
 
-const KERNELS = rowKernels("softmax", { naive, main }, {
+const KERNELS = /* @__PURE__ */ rowKernels("softmax", { naive, main }, {
   inputs: 1,
   wide: true,
   params: { temperature: "f32" },

@@ -19,7 +19,7 @@ import { softmaxExcessOfRows } from "./reference.ts";
 import main from "./softmax_excess.wgsl" with { type: "text" };
 import naive from "./softmax_excess_naive.wgsl" with { type: "text" };
 
-const KERNELS = rowKernels("softmax_excess", { naive, main }, {
+const KERNELS = /* @__PURE__ */ rowKernels("softmax_excess", { naive, main }, {
   inputs: 1,
   wide: false,
   params: { temperature: "f32" },
