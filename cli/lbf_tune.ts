@@ -162,7 +162,7 @@ async function runTune({ args, terminal, signal }: CommandContext): Promise<void
     writeModel(withMetadata(tuned.model, lbfMetadata(settings, images.identity))),
   );
   await Deno.remove(path).catch(() => {});
-  await copySidecar(args.need("model"), out);
+  await copySidecar(args.need("model"), out, terminal);
   describeEnd(tuned, { out, terminal });
   if (args.flag("json")) {
     terminal.printJson({
@@ -179,10 +179,14 @@ async function runTune({ args, terminal, signal }: CommandContext): Promise<void
 }
 
 /** Preprocessing and labels stand beside the tuned file as they stood beside the model. */
-async function copySidecar(model: string, out: string): Promise<void> {
-  const [from, to] = [model, out].map((path) => path.replace(/\.onnx$/i, "") + ".json");
-  const bytes = await Deno.readFile(from!).catch(() => undefined);
-  if (bytes !== undefined && from !== to) await writeFileAtomic(to!, bytes);
+async function copySidecar(model: string, out: string, terminal: Terminal): Promise<void> {
+  const [from = "", to = ""] = [model, out].map((path) => path.replace(/\.onnx$/i, "") + ".json");
+  const textOf = (path: string) => Deno.readTextFile(path).catch(() => undefined);
+  const text = await textOf(from);
+  const there = await textOf(to);
+  if (text === undefined || there === text) return;
+  if (there === undefined) await writeFileAtomic(to, text);
+  else terminal.note(`Note: "${to}" stays as it is; it differs from the model's sidecar "${from}"`);
 }
 
 type GivenSettings = Omit<LbfSettings, "delta" | "margin" | "shift"> & {
