@@ -298,6 +298,8 @@ async function runWithProgress(
   let progress: Progress | undefined;
   let total = 0;
   let before = 0;
+  let last = 0;
+  let steady: { counters: Counters; step: number } | undefined;
   const began = performance.now();
   const tuned = await tuneLbf({
     ...open,
@@ -324,6 +326,8 @@ async function runWithProgress(
       progress = terminal.progress("tune", (total - before) * settings.batch, { unit: "images" });
     },
     onRows: (rows: readonly StepRow[]) => {
+      steady ??= { counters: countersOf(ctx), step: rows.at(-1)!.step };
+      last = rows.at(-1)!.step;
       const done = rows.at(-1)!.step + 1 - before;
       progress?.update(done * settings.batch);
     },
@@ -332,7 +336,12 @@ async function runWithProgress(
   tuned.epochs.forEach((epoch) => terminal.note(describeEpoch(epoch)));
   describeKernels(tuned, terminal);
   const seconds = (performance.now() - began) / 1000;
-  terminal.note(`Trained for ${formatDuration(seconds)}${countersOf(ctx)}`);
+  terminal.note(`Trained for ${formatDuration(seconds)}`);
+  if (args.flag("profile") && steady !== undefined) {
+    terminal.note(
+      `The last ${last - steady.step} steps made ${made(steady.counters, countersOf(ctx))}`,
+    );
+  }
   return tuned;
 }
 
@@ -350,10 +359,24 @@ function describeEpoch({ epoch, crossEntropy, hinge, selected, accuracy }: LbfEp
   } % with hinge ${hinge.toFixed(3)}, accuracy while training ${(100 * accuracy).toFixed(2)} %`;
 }
 
-function countersOf(ctx: Context): string {
-  if (!isGpu(ctx)) return "";
-  const { pool } = ctx.gpu.counters();
-  return `, ${(pool.peakBytes / 2 ** 20).toFixed(0)} MiB at most outside of the step`;
+interface Counters {
+  readonly buffers: number;
+  readonly pipelines: number;
+  readonly bindGroups: number;
+  readonly submits: number;
+}
+
+function countersOf(ctx: Context): Counters {
+  if (!isGpu(ctx)) return { buffers: 0, pipelines: 0, bindGroups: 0, submits: 0 };
+  const { pool, pipelines, bindGroups, submits } = ctx.gpu.counters();
+  return { buffers: pool.created, pipelines, bindGroups, submits };
+}
+
+function made(before: Counters, after: Counters): string {
+  const of = (name: keyof Counters, noun: string) => `${after[name] - before[name]} ${noun}`;
+  return `${of("buffers", "buffers")}, ${of("pipelines", "pipelines")}, ${
+    of("bindGroups", "bind groups")
+  }, ${of("submits", "submits (reads of losses and saves included)")}`;
 }
 
 function describeKernels({ kernels }: LbfTuned, terminal: Terminal): void {

@@ -97,6 +97,7 @@ Deno.test("ood lbf tune: the last block from a cached trunk, and the steps by ke
   assertStringIncludes(notes, "Tuning last-block on 16 images, not moved");
   assertMatch(notes, /\d+ parameters learn, from \S+ on; 4 steps/);
   assertMatch(notes, /One step takes [\d.]+ ms on the GPU:\n {2}\S+ +[\d.]+ ms/);
+  assertMatch(notes, /The last \d+ steps made 0 buffers, 0 pipelines, 0 bind groups, /);
 });
 
 Deno.test("ood lbf tune: batch normalisation for the training where a model has none", async () => {
