@@ -37,7 +37,7 @@ const args = parseArgs(Deno.args, {
   string: ["out", "epochs", "images", "batch", "rate", "seed"],
   default: {
     out: "models/world-classifier.onnx",
-    epochs: "15",
+    epochs: "8",
     images: "20000",
     batch: "64",
     rate: "0.1",
