@@ -74,7 +74,7 @@ Deno.test("ood carries a block from extract through fit and score to export", as
   const out = ["--out", `${path}/detector`];
   const mixed = await shop.ood(...fit, ...out, "--id", `${path}/last`);
   assertEquals(mixed.code, 1);
-  assertStringIncludes(mixed.notes, 'the detector was fitted to those of "pointwise"');
+  assertStringIncludes(mixed.notes, 'the detector was fitted to those from the value "pointwise"');
   const fitted = await shop.ood(...fit, ...out, "--id", `${path}/first`);
   assertEquals(fitted.code, 0, fitted.notes);
   assertEquals(blockOf(await loadDetector(`${path}/detector`)), "pointwise");
