@@ -104,7 +104,9 @@ export interface Output {
  */
 export function outputTensor(ctx: Context, shape: Shape, output: Output): Tensor {
   const { kernel, out, name = "out", dtype = "f32" } = output;
-  if (out === undefined) return ctx.empty(shape, dtype, { label: kernel });
+  if (out === undefined) {
+    return ctx.empty(shape, dtype, { label: name === "out" ? kernel : `${kernel} ${name}` });
+  }
   requireDType(out, dtype, { kernel, name });
   requireShape(out, shape, { kernel, name });
   return out;

@@ -5,8 +5,8 @@
  */
 
 import { type Context, gridFor, isGpu, type Kernel, type Tensor } from "../../runtime/mod.ts";
-import { hostFloats, requireDType, requireShape } from "../_arguments.ts";
-import { type OutOption, outputOf } from "../_out.ts";
+import { hostFloats, outputTensor, requireDType, requireShape } from "../_arguments.ts";
+import type { OutOption } from "../_out.ts";
 import type { PreprocessSpec } from "../preprocess/spec.ts";
 import { augmentReference } from "./reference.ts";
 import source from "./augment.wgsl" with { type: "text" };
@@ -115,7 +115,7 @@ export function augment(ctx: Context, inputs: AugmentInputs, options: AugmentOpt
   const words = Math.ceil(images * height * width * 3 / 4);
   requireShape(pixels, [words], { kernel, name: "pixels" });
   const shape = [images, height, width, 3];
-  const output = outputOf(ctx, options.out, { kernel, name: "out", shape });
+  const output = outputTensor(ctx, shape, { kernel, out: options.out });
   if (!isGpu(ctx)) {
     const { data } = pixels;
     augmentReference(

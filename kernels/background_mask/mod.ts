@@ -18,12 +18,13 @@ import {
 } from "../../runtime/mod.ts";
 import {
   hostFloats,
+  outputTensor,
   requireDType,
   requireMatrix,
   requireShape,
   requireVector,
 } from "../_arguments.ts";
-import { type OutOption, outputOf } from "../_out.ts";
+import type { OutOption } from "../_out.ts";
 import { packed, quadsOf } from "../_pack.ts";
 import { LOOP_TURNS, type ProductOptions, productVariant } from "../_products.ts";
 import { requireRowProductLength, rowProduct } from "../_row_product.ts";
@@ -153,7 +154,7 @@ export function backgroundMask(
     );
   }
   const places = shape.slice(0, -1);
-  const mask = outputOf(ctx, options.out, { kernel, name: "out", shape: places });
+  const mask = outputTensor(ctx, places, { kernel, out: options.out });
   const probabilities = options.probabilities
     ? ctx.empty(places, "f32", { label: "probabilities of the true class" })
     : undefined;

@@ -6,9 +6,15 @@
  */
 
 import { type Context, isGpu, ShapeError, type Tensor } from "../../runtime/mod.ts";
-import { hostFloats, requireDType, requireShape, requireVector } from "../_arguments.ts";
+import {
+  hostFloats,
+  outputTensor,
+  requireDType,
+  requireShape,
+  requireVector,
+} from "../_arguments.ts";
 import type { ColumnVariant } from "../_columns.ts";
-import { type OutOption, outputOf } from "../_out.ts";
+import type { OutOption } from "../_out.ts";
 import { requirePositive, type RowShape } from "../_rows.ts";
 import { gradientOnGpu, inferOnGpu, inputGradientOnGpu, trainOnGpu } from "./_gpu.ts";
 import { moveRunning, normalisationGradient, normalise, statisticsOf } from "./reference.ts";
@@ -186,7 +192,7 @@ export function batchNormTrain(
     );
   }
   const relu = options.activation === "relu";
-  const y = outputOf(ctx, options.out, { kernel, name: "out", shape: x.shape });
+  const y = outputTensor(ctx, x.shape, { kernel, out: options.out });
   const mean = ctx.empty([shape.columns], "f32", { label: "batch mean" });
   const inverseDeviation = ctx.empty([shape.columns], "f32", { label: "inverse deviation" });
   if (isGpu(ctx)) {
@@ -245,7 +251,7 @@ export function batchNormInfer(
   requireColumns(kernel, shape, { weight, bias, mean, variance });
   const epsilon = epsilonOf(kernel, options);
   const relu = options.activation === "relu";
-  const y = outputOf(ctx, options.out, { kernel, name: "out", shape: x.shape });
+  const y = outputTensor(ctx, x.shape, { kernel, out: options.out });
   if (!isGpu(ctx)) {
     normalise(
       { x: hostFloats(x), weight: hostFloats(weight), bias: hostFloats(bias) },
@@ -497,7 +503,7 @@ function gradientOutputs(
   const shape = x.shape.slice(-1);
   return {
     dX: ctx.empty(x.shape, "f32", { label: `${kernel} dX` }),
-    dWeight: outputOf(ctx, outWeight, { kernel, name: "outWeight", shape }),
-    dBias: outputOf(ctx, outBias, { kernel, name: "outBias", shape }),
+    dWeight: outputTensor(ctx, shape, { kernel, out: outWeight, name: "outWeight" }),
+    dBias: outputTensor(ctx, shape, { kernel, out: outBias, name: "outBias" }),
   };
 }

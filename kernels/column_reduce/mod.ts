@@ -13,9 +13,9 @@ import {
   ShapeError,
   type Tensor,
 } from "../../runtime/mod.ts";
-import { hostFloats } from "../_arguments.ts";
+import { hostFloats, outputTensor } from "../_arguments.ts";
 import { addRows, type ColumnVariant, columnVariant, planColumns } from "../_columns.ts";
-import { type OutOption, outputOf } from "../_out.ts";
+import type { OutOption } from "../_out.ts";
 import { requireRows, type RowShape } from "../_rows.ts";
 import { unrolled } from "../_unroll.ts";
 import { sumOfColumns } from "./reference.ts";
@@ -171,7 +171,7 @@ type Call = ColumnReduceOptions & RowShape & { readonly kernel: string; readonly
 
 function reduce(ctx: Context, x: Tensor, call: Call): Tensor {
   const { kernel, columns, scale } = call;
-  const out = outputOf(ctx, call.out, { kernel, name: "out", shape: [columns] });
+  const out = outputTensor(ctx, [columns], { kernel, out: call.out });
   if (isGpu(ctx)) {
     onGpu(ctx, { x, out }, call);
   } else {

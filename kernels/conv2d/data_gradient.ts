@@ -12,8 +12,8 @@ import {
   type Kernel,
   type Tensor,
 } from "../../runtime/mod.ts";
-import { hostFloats } from "../_arguments.ts";
-import { type OutOption, outputOf } from "../_out.ts";
+import { hostFloats, outputTensor } from "../_arguments.ts";
+import type { OutOption } from "../_out.ts";
 import { packed, quadsOf } from "../_pack.ts";
 import { type ProductOptions, productVariant } from "../_products.ts";
 import { gatherDense, gatherDepthwise } from "./_gather.ts";
@@ -110,7 +110,7 @@ export function conv2dDataGradient(
   }, options);
   requireOutputGradient(dY, size, kernel);
   const shape = [batch, size.height, size.width, size.channels];
-  const dX = outputOf(ctx, options.out, { kernel, name: "out", shape });
+  const dX = outputTensor(ctx, shape, { kernel, out: options.out });
   if (isGpu(ctx)) {
     runOnGpu(ctx, { ...inputs, dX }, { ...options, conv: size });
     return dX;

@@ -12,8 +12,8 @@ import {
   type Kernel,
   type Tensor,
 } from "../../runtime/mod.ts";
-import { hostFloats, requireVector } from "../_arguments.ts";
-import { type OutOption, outputOf } from "../_out.ts";
+import { hostFloats, outputTensor, requireVector } from "../_arguments.ts";
+import type { OutOption } from "../_out.ts";
 import { packed } from "../_pack.ts";
 import { type ProductOptions, productVariant } from "../_products.ts";
 import { gatherDense, gatherDepthwise } from "./_gather.ts";
@@ -114,7 +114,7 @@ export function conv2d(ctx: Context, inputs: Conv2dInputs, options: Conv2dOption
   }, options);
   if (bias !== undefined) requireVector(bias, { kernel, name: "bias", length: outputs });
   const shape = [batch, size.outHeight, size.outWidth, outputs];
-  const y = outputOf(ctx, options.out, { kernel, name: "out", shape });
+  const y = outputTensor(ctx, shape, { kernel, out: options.out });
   const relu = options.activation === "relu";
   if (isGpu(ctx)) {
     runOnGpu(ctx, { ...inputs, y }, { ...options, size, relu });

@@ -12,8 +12,8 @@ import {
   type Kernel,
   type Tensor,
 } from "../../runtime/mod.ts";
-import { hostFloats } from "../_arguments.ts";
-import { type OutOption, outputOf } from "../_out.ts";
+import { hostFloats, outputTensor } from "../_arguments.ts";
+import type { OutOption } from "../_out.ts";
 import { type ProductOptions, productVariant } from "../_products.ts";
 import { sliceRows } from "./_plan.ts";
 import {
@@ -110,7 +110,7 @@ export function conv2dWeightGradient(
   }, options);
   requireOutputGradient(dY, size, kernel);
   const shape = [outputs, size.kernelHeight, size.kernelWidth, size.groupChannels];
-  const dWeight = outputOf(ctx, options.out, { kernel, name: "out", shape });
+  const dWeight = outputTensor(ctx, shape, { kernel, out: options.out });
   if (isGpu(ctx)) {
     runOnGpu(ctx, { ...inputs, dWeight }, { ...options, size });
     return dWeight;

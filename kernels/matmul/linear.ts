@@ -5,8 +5,8 @@
  */
 
 import { type Context, isGpu, type Tensor } from "../../runtime/mod.ts";
-import { hostFloats, requireMatrix, requireVector } from "../_arguments.ts";
-import { type OutOption, outputOf } from "../_out.ts";
+import { hostFloats, outputTensor, requireMatrix, requireVector } from "../_arguments.ts";
+import type { OutOption } from "../_out.ts";
 import type { ProductOptions } from "../_products.ts";
 import { columnSum } from "../column_reduce/mod.ts";
 import { matmul } from "./mod.ts";
@@ -85,7 +85,7 @@ export function linear(ctx: Context, inputs: LinearInputs, options: LinearOption
   const [rows, channels] = requireMatrix(x, { kernel, name: "x" });
   const [outputs] = requireMatrix(weight, { kernel, name: "weight", columns: channels });
   if (bias !== undefined) requireVector(bias, { kernel, name: "bias", length: outputs });
-  const out = outputOf(ctx, options.out, { kernel, name: "out", shape: [rows, outputs] });
+  const out = outputTensor(ctx, [rows, outputs], { kernel, out: options.out });
   const product = { a: x, b: weight, ...(bias === undefined ? {} : { bias }) };
   return matmul(ctx, product, { ...options, transposeB: true, out });
 }
@@ -131,7 +131,7 @@ export function linearGradient(
   requireMatrix(dY, { kernel, name: "dY", rows, columns: outputs });
   const { needs = {}, outWeight, outBias, ...product } = options;
   const made = (name: string, shape: readonly number[], given?: Tensor) =>
-    outputOf(ctx, given, { kernel, name, shape });
+    outputTensor(ctx, shape, { kernel, out: given, name });
   const dX = needs.x === false ? undefined : made("dX", [rows, channels]);
   const dWeight = needs.weight === false
     ? undefined

@@ -25,8 +25,8 @@ import {
   ShapeError,
   type Tensor,
 } from "../../runtime/mod.ts";
-import { hostFloats, requireDType, requireVector } from "../_arguments.ts";
-import { type OutOption, outputOf } from "../_out.ts";
+import { hostFloats, outputTensor, requireDType, requireVector } from "../_arguments.ts";
+import type { OutOption } from "../_out.ts";
 import { packed, quadsOf } from "../_pack.ts";
 import {
   BLOCK_TILES,
@@ -203,7 +203,7 @@ export function matmulBytes(shape: MatmulShape): number {
  */
 export function matmul(ctx: Context, inputs: MatmulInputs, options: MatmulOptions = {}): Tensor {
   const plan = planOf(inputs, options);
-  const c = outputOf(ctx, options.out, { kernel: "matmul", name: "out", shape: plan.shape });
+  const c = outputTensor(ctx, plan.shape, { kernel: "matmul", out: options.out });
   if (isGpu(ctx)) onGpu(ctx, { ...inputs, c }, { ...options, plan });
   else onHost({ ...inputs, c }, plan);
   return c;

@@ -16,8 +16,13 @@ import {
   ShapeError,
   type Tensor,
 } from "../../runtime/mod.ts";
-import { hostFloats, requireDType, requireShape, requireVector } from "../_arguments.ts";
-import { outputOf } from "../_out.ts";
+import {
+  hostFloats,
+  outputTensor,
+  requireDType,
+  requireShape,
+  requireVector,
+} from "../_arguments.ts";
 import { dispatchRows, rowKernels, type RowOptions, type RowShape } from "../_rows.ts";
 import { normHingeGradientReference, normHingeReference } from "./reference.ts";
 import gradientSource from "./norm_hinge_gradient.wgsl" with { type: "text" };
@@ -228,7 +233,7 @@ export function normHingeGradient(
     throw new RangeError(`Cannot run ${kernel}: "addTo" and "out" cannot both be given`);
   }
   const name = addTo === undefined ? "out" : "addTo";
-  const target = outputOf(ctx, addTo ?? out, { kernel, name, shape: features.shape });
+  const target = outputTensor(ctx, features.shape, { kernel, out: addTo ?? out, name });
   if (!isGpu(ctx)) {
     const values = hostFloats(target);
     if (addTo === undefined) values.fill(0);
