@@ -7,7 +7,7 @@
 import { KERNEL_VARIANTS } from "../kernels/mod.ts";
 import { chooseExecutor, type Device, type Executor } from "../methods/mod.ts";
 import type { ExtractionStart } from "../onnx/mod.ts";
-import { Gpu } from "../runtime/mod.ts";
+import { type Context, Gpu, GpuUnavailableError, Host } from "../runtime/mod.ts";
 import { type Arguments, type OptionSpec, UsageError } from "./_arguments.ts";
 import { parseNamed } from "./_named.ts";
 import type { Terminal } from "./_terminal.ts";
@@ -100,4 +100,27 @@ export function describeOdin({ odin, device }: ExtractionStart, terminal: Termin
   } else if (odin !== undefined && device === "wasm") {
     terminal.note(`ODIN's gradients run on ${odin.deviceName}`);
   }
+}
+
+/**
+ * Where kernels run that need no model: on any adapter, else on the reference unless `--device`
+ * insists on a GPU. What the user reads about it is the command's to say.
+ *
+ * @throws {GpuUnavailableError} When `webgpu` is asked for and no adapter can be had.
+ */
+export async function openKernels(args: Arguments): Promise<{ context: Context; gpu?: Gpu }> {
+  const device = args.need("device");
+  if (device === "reference") return { context: new Host() };
+  try {
+    const gpu = await Gpu.open({ variants: variantsOf(args) });
+    return { context: gpu, gpu };
+  } catch (error) {
+    if (device === "webgpu" || !(error instanceof GpuUnavailableError)) throw error;
+    return { context: new Host() };
+  }
+}
+
+/** The name of what a GPU computes on. */
+export function adapterName({ adapter }: Gpu): string {
+  return adapter.description || adapter.device || adapter.vendor || "an unnamed adapter";
 }

@@ -7,10 +7,10 @@
 import { alignLabels, type ImageSet, loadPixels, openImages, type PixelSet } from "../data/mod.ts";
 import { type LbfImages, requireLbfModel } from "../methods/mod.ts";
 import { inspect, type Inspection, loadSidecar, type OnnxModel, readModel } from "../onnx/mod.ts";
-import { type Context, Gpu, GpuUnavailableError, Host } from "../runtime/mod.ts";
+import type { Context } from "../runtime/mod.ts";
 import { createHash } from "node:crypto";
 import type { Arguments, OptionSpec } from "./_arguments.ts";
-import { variantsOf } from "./_device.ts";
+import { adapterName, openKernels } from "./_device.ts";
 import type { Terminal } from "./_terminal.ts";
 
 /** The `--device` option of commands that train. */
@@ -117,17 +117,18 @@ function hashOf(names: readonly string[], labels: Int32Array): string {
 
 /** Opens where `--device` wants to train, and says in one line where that is. */
 export async function openTraining(args: Arguments, terminal: Terminal): Promise<Context> {
-  const device = args.need("device");
-  if (device === "reference") return new Host();
-  try {
-    const gpu = await Gpu.open({ variants: variantsOf(args) });
-    const { description, device: name, vendor, isSoftware } = gpu.adapter;
-    const kind = isSoftware ? ", a software adapter" : "";
-    terminal.note(`Running on webgpu: ${description || name || vendor || "an adapter"}${kind}`);
-    return gpu;
-  } catch (error) {
-    if (device === "webgpu" || !(error instanceof GpuUnavailableError)) throw error;
+  const { context, gpu } = await openKernels(args);
+  if (gpu !== undefined) {
+    const kind = gpu.adapter.isSoftware ? ", a software adapter" : "";
+    terminal.note(`Running on webgpu: ${adapterName(gpu)}${kind}`);
+  } else if (args.need("device") !== "reference") {
     terminal.note("Running on the reference, because no GPU adapter was found: this is very slow");
-    return new Host();
   }
+  return context;
+}
+
+/** Indices that are spread evenly over a set, away from its ends. */
+export function spreadOver(count: number, wanted: number): number[] {
+  const taken = Math.min(count, wanted);
+  return Array.from({ length: taken }, (_, i) => Math.floor(((i + 0.5) * count) / taken));
 }

@@ -9,6 +9,7 @@ import type { ReportMap } from "../eval/mod.ts";
 import { preprocessReference, type PreprocessSpec, resizeReference } from "../kernels/mod.ts";
 import { exposeForExtraction, inspect, openSession, readModel, type Sidecar } from "../onnx/mod.ts";
 import { UserError } from "../runtime/mod.ts";
+import { spreadOver } from "./_lbf.ts";
 import { ID_SET, type LbfImageSets } from "./_lbf_sets.ts";
 
 /** Whose maps are drawn. */
@@ -34,7 +35,7 @@ export async function drawMaps(sets: LbfImageSets, options: MapOptions): Promise
   await using before = await openMapper(options.before, options.sidecar);
   await using after = await openMapper(options.after, options.sidecar);
   for (const [set, images] of [[ID_SET, sets.id] as const, ...sets.ood]) {
-    for (const index of spread(images.count, options.count)) {
+    for (const index of spreadOver(images.count, options.count)) {
       options.signal.throwIfAborted();
       const image = await images.read(index).catch(() => undefined);
       if (image === undefined) continue;
@@ -103,9 +104,4 @@ const PICTURE: PreprocessSpec = {
 async function pictureOf(image: Image): Promise<string> {
   const png = await encodePng(resizeReference(image, PICTURE));
   return `data:image/png;base64,${png.toBase64()}`;
-}
-
-function spread(count: number, wanted: number): number[] {
-  const taken = Math.min(count, wanted);
-  return Array.from({ length: taken }, (_, i) => Math.floor(((i + 0.5) * count) / taken));
 }

@@ -13,6 +13,7 @@ import {
   openLbfImages,
   openModel,
   openTraining,
+  spreadOver,
   TRAINING_DEVICE_OPTION,
 } from "./_lbf.ts";
 
@@ -63,7 +64,7 @@ async function runInspect({ args, terminal, signal }: CommandContext): Promise<v
     onProgress: (done, total) => progress.update(done, total),
   });
   progress.finish();
-  const shown = spread(found.images.length, maps);
+  const shown = spreadOver(found.images.length, maps);
   if (args.flag("json")) {
     terminal.printJson({
       delta: found.delta,
@@ -88,11 +89,6 @@ async function runInspect({ args, terminal, signal }: CommandContext): Promise<v
   }
   terminal.print(describeBackground(found));
   for (const at of shown) terminal.print(`\n${drawMap(found, at, images)}`);
-}
-
-function spread(count: number, wanted: number): number[] {
-  const taken = Math.min(count, wanted);
-  return Array.from({ length: taken }, (_, i) => Math.floor(((i + 0.5) * count) / taken));
 }
 
 /** The figures as lines of text. */

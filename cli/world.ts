@@ -13,9 +13,10 @@ import {
   type WorldSplitName,
   writeWorld,
 } from "../data/mod.ts";
-import { type Context, Gpu, GpuUnavailableError, Host } from "../runtime/mod.ts";
+import type { Context } from "../runtime/mod.ts";
 import { type Arguments, type OptionSpec, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
+import { adapterName, openKernels } from "./_device.ts";
 import type { Terminal } from "./_terminal.ts";
 
 /** The option that sets the size of each split. */
@@ -142,21 +143,13 @@ interface Renderer extends Disposable {
 
 /** Unlike models, pictures are rendered fastest by a software adapter where there is no other. */
 async function openRenderer(args: Arguments, terminal: Terminal): Promise<Renderer> {
-  const device = args.need("device");
-  if (device !== "reference") {
-    try {
-      const gpu = await Gpu.open();
-      const { description, device: model, vendor } = gpu.adapter;
-      const name = `webgpu on ${description || model || vendor || "an unnamed adapter"}`;
-      terminal.note(`Rendering with ${name}`);
-      return { context: gpu, name, [Symbol.dispose]: () => gpu[Symbol.dispose]() };
-    } catch (error) {
-      if (device === "webgpu" || !(error instanceof GpuUnavailableError)) throw error;
-      terminal.note("Note: no GPU adapter was found; rendering on the reference is slow");
-    }
+  const { context, gpu } = await openKernels(args);
+  const name = gpu === undefined ? "reference" : `webgpu on ${adapterName(gpu)}`;
+  if (gpu !== undefined) terminal.note(`Rendering with ${name}`);
+  else if (args.need("device") !== "reference") {
+    terminal.note("Note: no GPU adapter was found; rendering on the reference is slow");
   }
-  const host = new Host();
-  return { context: host, name: "reference", [Symbol.dispose]: () => host[Symbol.dispose]() };
+  return { context, name, [Symbol.dispose]: () => context[Symbol.dispose]() };
 }
 
 function describe(manifest: WorldManifest, out: string): string {
