@@ -12,6 +12,7 @@ import * as tf from "@tensorflow/tfjs";
 import "@tensorflow/tfjs-backend-webgpu";
 import { cosineMax, headEnergy, layerNorm, matmul, Rng, softmax } from "../kernels/mod.ts";
 import { GraphBuilder, openSession } from "../onnx/mod.ts";
+import { median } from "./_support/median.ts";
 import { Gpu, type GpuContext, type Tensor } from "../runtime/mod.ts";
 
 /** One way to do a workload. */
@@ -255,10 +256,6 @@ async function sample(peer: Peer, runs: number): Promise<number> {
   for (let i = 0; i < runs; i++) await peer.issue();
   await peer.wait();
   return (performance.now() - start) / runs;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
 
 async function compare(workload: Workload, peers: readonly Peer[]): Promise<void> {

@@ -13,6 +13,7 @@ import "@tensorflow/tfjs-backend-webgpu";
 import { crossEntropy, Rng, rowMean } from "../kernels/mod.ts";
 import { History, Sgd, Tape, TrainingStep, Variable } from "../nn/mod.ts";
 import { importNetwork, inspect, type OnnxModel, type OnnxNode, readModel } from "../onnx/mod.ts";
+import { median } from "./_support/median.ts";
 import { Gpu } from "../runtime/mod.ts";
 
 /** Forward and backward of one image: three times 2 x 40.8 million multiplications. */
@@ -184,10 +185,6 @@ async function sample(peer: Peer): Promise<number> {
   for (let i = 0; i < STEPS_A_SAMPLE; i++) peer.step();
   await peer.loss();
   return (performance.now() - begin) / STEPS_A_SAMPLE;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
 
 const AGREEMENT = 1e-3;

@@ -189,7 +189,7 @@ export async function tuneLbf(options: LbfTuneOptions): Promise<LbfTuned> {
   requireLbfSettings(options.settings);
   const model = requireLbfModel(options.model, options.inspection);
   requireImages(options.images, { model, batch: options.settings.batch });
-  await using tuning = await openTuning(options, model);
+  using tuning = await openTuning(options, model);
   return await tuning.run();
 }
 
@@ -248,7 +248,7 @@ const METRICS = ["cross_entropy", "hinge", "selected", "accuracy"] as const;
 const DEFAULT_READ_EVERY = 10;
 const CALIBRATION_BATCHES = 16;
 
-class Tuning implements AsyncDisposable {
+class Tuning implements Disposable {
   readonly #options: LbfTuneOptions;
   readonly #network: Network;
   readonly #pretrained: Network | undefined;
@@ -294,37 +294,36 @@ class Tuning implements AsyncDisposable {
   static async open(options: LbfTuneOptions, model: LbfModel): Promise<Tuning> {
     const { ctx, settings, images } = options;
     const { trainable, batchNorm, insertNorms } = settings;
-    const network = importNetwork(ctx, options.model, options.inspection, {
+    // Until the tuning owns them: what fails on the way leaves no file of a trunk behind.
+    using made = new DisposableStack();
+    const network = made.use(importNetwork(ctx, options.model, options.inspection, {
       trainable,
       batchNorm,
       insertNorms,
       decay: "all",
-    });
-    try {
-      if (network.parameters.count === 0) throw new UserError("Cannot tune: nothing learns");
-      const pretrained = settings.selection === "frozen"
-        ? importNetwork(ctx, options.model, options.inspection, { trainable, batchNorm: "frozen" })
-        : undefined;
-      const { name, spec } = model;
-      const trunk = network.trunk === undefined ? undefined : await runTrunk(
-        { inputs: network.inputs, trunk: network.trunk },
-        images.pixels,
-        {
-          spec,
-          input: name,
-          batch: settings.batch,
-          ...(options.signal === undefined ? {} : { signal: options.signal }),
-          ...(options.onTrunk === undefined ? {} : { onProgress: options.onTrunk }),
-        },
-      );
-      const source = trunk === undefined
-        ? pixelSource(images.pixels, { name, spec })
-        : cachedSource(trunk.inputs, images.pixels.count);
-      return new Tuning(options, { network, pretrained, trunk, source });
-    } catch (error) {
-      network[Symbol.dispose]();
-      throw error;
-    }
+    }));
+    if (network.parameters.count === 0) throw new UserError("Cannot tune: nothing learns");
+    const pretrained = settings.selection === "frozen"
+      ? made.use(
+        importNetwork(ctx, options.model, options.inspection, { trainable, batchNorm: "frozen" }),
+      )
+      : undefined;
+    const { name, spec } = model;
+    const trunk = network.trunk === undefined ? undefined : made.use(
+      await runTrunk({ inputs: network.inputs, trunk: network.trunk }, images.pixels, {
+        spec,
+        input: name,
+        batch: settings.batch,
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+        ...(options.onTrunk === undefined ? {} : { onProgress: options.onTrunk }),
+      }),
+    );
+    const source = trunk === undefined
+      ? pixelSource(images.pixels, { name, spec })
+      : cachedSource(trunk.inputs, images.pixels.count);
+    const tuning = new Tuning(options, { network, pretrained, trunk, source });
+    made.move();
+    return tuning;
   }
 
   async run(): Promise<LbfTuned> {
@@ -369,7 +368,7 @@ class Tuning implements AsyncDisposable {
     };
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.dispose](): void {
     this.#step[Symbol.dispose]();
     this.#history[Symbol.dispose]();
     this.#optimizer[Symbol.dispose]();
@@ -378,7 +377,6 @@ class Tuning implements AsyncDisposable {
     this.#trunk?.[Symbol.dispose]();
     this.#pretrained?.[Symbol.dispose]();
     this.#network[Symbol.dispose]();
-    await Promise.resolve();
   }
 
   #record(ctx: Context): void {
