@@ -1,0 +1,184 @@
+/**
+ * The training step of `encoder_problem.ts` in tfjs on WebGPU, with what tfjs offers for it: products
+ * with their bias, `variableGrads`, and its Adam, to which the decay of AdamW is added. Weights are
+ * stored [inputs, outputs], which makes tfjs's forward products 2.5 times as fast.
+ *
+ * @module
+ */
+
+import * as tf from "@tensorflow/tfjs";
+import "@tensorflow/tfjs-backend-webgpu";
+import { type EncoderPeer, type EncoderProblem, TRAINING } from "./encoder_problem.ts";
+
+/**
+ * Puts the problem into tfjs, whose backend it sets to WebGPU.
+ *
+ * @param problem The problem.
+ * @returns The peer.
+ */
+export async function tfjsPeer(problem: EncoderProblem): Promise<EncoderPeer> {
+  if (!await tf.setBackend("webgpu")) throw new Error("tfjs finds no WebGPU adapter");
+  const model = new TfEncoder(problem);
+  return {
+    name: "tfjs-webgpu",
+    issue: () => model.step(),
+    finish: () => model.finish(),
+    [Symbol.asyncDispose]: () => {
+      model.dispose();
+      return Promise.resolve();
+    },
+  };
+}
+
+class TfEncoder {
+  readonly #problem: EncoderProblem;
+  readonly #variables: Map<string, tf.Variable> = new Map();
+  readonly #tokens: tf.Tensor2D;
+  readonly #oneHot: tf.Tensor2D;
+  readonly #oneHotTransposed: tf.Tensor2D;
+  readonly #labels: tf.Tensor1D;
+  readonly #centres: tf.Variable<tf.Rank.R2>;
+  readonly #optimizer: tf.AdamOptimizer;
+  #loss: tf.Scalar | undefined;
+
+  constructor(problem: EncoderProblem) {
+    this.#problem = problem;
+    const { lists, tokens, inputs, width, classes } = problem.sizes;
+    for (const { name, shape, data } of problem.parameters) {
+      const value = tf.tidy(() => {
+        const given = tf.tensor(data, [...shape]);
+        return isLinear(name) ? tf.transpose(given) : given;
+      });
+      this.#variables.set(name, tf.variable(value));
+      value.dispose();
+    }
+    this.#tokens = tf.tensor2d(problem.tokens, [lists * tokens, inputs]);
+    this.#labels = tf.tensor1d(problem.labels, "int32");
+    this.#oneHot = tf.oneHot(this.#labels, classes).toFloat() as tf.Tensor2D;
+    this.#oneHotTransposed = tf.transpose(this.#oneHot);
+    this.#centres = tf.variable(tf.tensor2d(problem.centres, [classes, width]));
+    const { learningRate, beta1, beta2, epsilon } = TRAINING;
+    this.#optimizer = tf.train.adam(learningRate, beta1, beta2, epsilon);
+  }
+
+  step(): void {
+    this.#loss?.dispose();
+    let features: tf.Tensor2D | undefined;
+    const variables = [...this.#variables.values()];
+    const { value, grads } = tf.variableGrads(() => {
+      const z = this.#features();
+      features = tf.keep(z.clone());
+      return this.#lossOf(z);
+    }, variables);
+    this.#loss = value;
+    tf.tidy(() => {
+      const kept = 1 - TRAINING.learningRate * TRAINING.weightDecay;
+      for (const variable of variables) variable.assign(tf.mul(variable, kept));
+    });
+    this.#optimizer.applyGradients(
+      Object.entries(grads).map(([name, tensor]) => ({ name, tensor })),
+    );
+    tf.tidy(() => this.#followCentres(features!));
+    tf.dispose([features!, ...Object.values(grads)]);
+  }
+
+  async finish(): Promise<number> {
+    // The centres are written last, from what the step computed; one element of them, after the
+    // parameters on the same queue.
+    const last = tf.tidy(() => tf.slice(this.#centres, [0, 0], [1, 1]));
+    await last.data();
+    last.dispose();
+    return (await this.#loss!.data())[0]!;
+  }
+
+  dispose(): void {
+    this.#loss?.dispose();
+    this.#optimizer.dispose();
+    tf.dispose([
+      ...this.#variables.values(),
+      this.#tokens,
+      this.#oneHot,
+      this.#oneHotTransposed,
+      this.#labels,
+      this.#centres,
+    ]);
+  }
+
+  /** The class tokens behind the last normalisation, [lists, width]. */
+  #features(): tf.Tensor2D {
+    const { lists, tokens, width, blocks } = this.#problem.sizes;
+    const rows = this.#linear(this.#tokens, "input").reshape([lists, tokens, width]);
+    const first = tf.tile(this.#variable("class_token").reshape([1, 1, width]), [lists, 1, 1]);
+    const lengthened = tf.add(tf.concat([first, rows], 1), this.#variable("positions"));
+    let x = lengthened.reshape([lists * (tokens + 1), width]) as tf.Tensor2D;
+    for (let i = 0; i < blocks; i++) x = this.#block(x, `blocks.${i}`);
+    const last = tf.slice(x.reshape([lists, tokens + 1, width]), [0, 0, 0], [lists, 1, width]);
+    return this.#norm(last.reshape([lists, width]) as tf.Tensor2D, "norm");
+  }
+
+  #lossOf(z: tf.Tensor2D): tf.Scalar {
+    const logits = this.#linear(z, "classifier");
+    const entropy = tf.losses.softmaxCrossEntropy(this.#oneHot, logits) as tf.Scalar;
+    const centres = tf.gather(this.#centres, this.#labels);
+    const distance = tf.mean(tf.squaredDifference(z, centres)) as tf.Scalar;
+    return tf.add(entropy, tf.mul(distance, TRAINING.centreWeight));
+  }
+
+  #followCentres(z: tf.Tensor2D): void {
+    const behind = tf.sub(z, tf.gather(this.#centres, this.#labels)) as tf.Tensor2D;
+    const moved = tf.mul(tf.matMul(this.#oneHotTransposed, behind), TRAINING.centreRate);
+    this.#centres.assign(tf.add(this.#centres, moved));
+  }
+
+  #block(x: tf.Tensor2D, name: string): tf.Tensor2D {
+    const attended = this.#attention(this.#norm(x, `${name}.norm1`), `${name}.attention`);
+    const middle = tf.add(x, attended) as tf.Tensor2D;
+    const inside = gelu(this.#linear(this.#norm(middle, `${name}.norm2`), `${name}.mlp.in`));
+    return tf.add(middle, this.#linear(inside, `${name}.mlp.out`));
+  }
+
+  #attention(x: tf.Tensor2D, name: string): tf.Tensor2D {
+    const { lists, tokens, width, heads } = this.#problem.sizes;
+    const depth = width / heads;
+    const part = (kind: string, order: number[]) =>
+      tf.transpose(
+        this.#linear(x, `${name}.${kind}`).reshape([lists, tokens + 1, heads, depth]),
+        order,
+      );
+    const query = tf.mul(part("query", [0, 2, 1, 3]), 1 / Math.sqrt(depth));
+    const scores = tf.matMul(query, part("key", [0, 2, 3, 1]));
+    const mixed = tf.matMul(tf.softmax(scores), part("value", [0, 2, 1, 3]));
+    const rows = tf.transpose(mixed, [0, 2, 1, 3]).reshape([lists * (tokens + 1), width]);
+    return this.#linear(rows as tf.Tensor2D, `${name}.output`);
+  }
+
+  #norm(x: tf.Tensor2D, name: string): tf.Tensor2D {
+    const { mean, variance } = tf.moments(x, 1, true);
+    const scaled = tf.mul(tf.sub(x, mean), tf.rsqrt(tf.add(variance, TRAINING.normEpsilon)));
+    return tf.add(
+      tf.mul(scaled, this.#variable(`${name}.weight`)),
+      this.#variable(`${name}.bias`),
+    );
+  }
+
+  #linear(x: tf.Tensor2D, name: string): tf.Tensor2D {
+    return tf.fused.matMul({
+      a: x,
+      b: this.#variable(`${name}.weight`) as tf.Tensor2D,
+      bias: this.#variable(`${name}.bias`),
+    }) as tf.Tensor2D;
+  }
+
+  #variable(name: string): tf.Variable {
+    return this.#variables.get(name)!;
+  }
+}
+
+/** Whether a parameter is a linear layer's weight. */
+function isLinear(name: string): boolean {
+  return name.endsWith(".weight") && !/norm\d?\.weight$/.test(name);
+}
+
+function gelu(x: tf.Tensor2D): tf.Tensor2D {
+  return tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1));
+}
