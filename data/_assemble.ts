@@ -1,7 +1,7 @@
 /** From part files to what is opened: one file, or shards behind an index. */
 
 import { type FeatureIndexShard, indexPath, writeIndex } from "./_feature_index.ts";
-import { specsOfArrays, specsWithRows } from "./_feature_rows.ts";
+import { joinSpecs, specsOfArrays } from "./_feature_rows.ts";
 import { ioError, splitPath } from "./_io_error.ts";
 import type { StoredRows } from "./_part_files.ts";
 import { elementCount } from "./_safetensors_elements.ts";
@@ -26,9 +26,8 @@ export async function mergeParts(
   parts: readonly StoredRows[],
   extras: Extras,
 ): Promise<void> {
-  const total = parts.reduce((sum, { rows }) => sum + rows, 0);
   const withRows = parts.filter(({ rows }) => rows > 0);
-  const specs = specsWithRows(withRows[0]!.specs, total);
+  const specs = joinSpecs(withRows.map((part) => part.specs));
   const keys = Object.keys(specs);
   for (const [name, spec] of Object.entries(specsOfArrays(extras.shared))) {
     if (specs[name] !== undefined) throw new TypeError(`Cannot write "${name}" twice`);
@@ -47,10 +46,10 @@ async function copyRows(
 ): Promise<void> {
   await using file = await SafetensorsFile.open(part.path);
   for (const key of keys) {
-    const width = Math.max(1, elementCount(part.specs[key]!.shape.slice(1)));
-    const step = Math.max(1, Math.floor(COPY_BYTES / (4 * width)));
-    for (let start = 0; start < part.rows; start += step) {
-      const rows = Math.min(step, part.rows - start);
+    const [total = 0, ...row] = part.specs[key]!.shape;
+    const step = Math.max(1, Math.floor(COPY_BYTES / (4 * Math.max(1, elementCount(row)))));
+    for (let start = 0; start < total; start += step) {
+      const rows = Math.min(step, total - start);
       await writer.append(key, (await file.readRows(key, { start, rows })).data);
     }
   }

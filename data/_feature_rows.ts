@@ -1,7 +1,9 @@
 /** Rows on their way to a part file: what they are, and whether they fit the run. */
 
+import { raggedProblem } from "./_ragged_fit.ts";
 import { dtypeOf, elementCount } from "./_safetensors_elements.ts";
 import type { SafetensorsArray, SafetensorsDType, SafetensorsSpec } from "./_safetensors_types.ts";
+import { countsKeyOf } from "./ragged.ts";
 
 /** An image that gave no row. */
 export interface SkippedImage {
@@ -17,7 +19,10 @@ export interface SkippedImage {
 export interface FeatureRows {
   /** How many images these are, the skipped ones included. */
   readonly images: number;
-  /** Arrays with a row for each image that was not skipped, in order. */
+  /**
+   * Arrays with a row for each image that was not skipped, in order; a ragged one, as
+   * `object_tokens`, has the rows that the array of its counts says.
+   */
   readonly arrays: Readonly<Record<string, SafetensorsArray>>;
   /** The images among them that gave no row; `index` counts from the run's first image. */
   readonly skipped?: readonly SkippedImage[];
@@ -43,10 +48,11 @@ export function specsOfArrays(
   return specs;
 }
 
-/** The same types and rows, and another number of them. */
-export function specsWithRows(specs: Specs, rows: number): Record<string, SafetensorsSpec> {
+/** What blocks of rows are together: the types and rows of the first, and as many rows as all. */
+export function joinSpecs(blocks: readonly Specs[]): Record<string, SafetensorsSpec> {
   const out: Record<string, SafetensorsSpec> = Object.create(null);
-  for (const [name, { dtype, shape }] of Object.entries(specs)) {
+  for (const [name, { dtype, shape }] of Object.entries(blocks[0] ?? {})) {
+    const rows = blocks.reduce((sum, specs) => sum + (specs[name]?.shape[0] ?? 0), 0);
     out[name] = { dtype, shape: [rows, ...shape.slice(1)] };
   }
   return out;
@@ -75,12 +81,25 @@ export function checkRows(rows: FeatureRows, place: Place): void {
   const entries = Object.entries(rows.arrays);
   if (kept > 0 && entries.length === 0) refuseRows(place, "it has no arrays");
   for (const [name, { data, shape }] of entries) {
-    if (shape[0] !== kept || data.length !== elementCount(shape)) {
+    const isRagged = countsKeyOf(name) !== undefined;
+    if ((!isRagged && shape[0] !== kept) || data.length !== elementCount(shape)) {
       const dimensions = shape.join(", ");
       refuseRows(place, `"${name}" has shape [${dimensions}] and ${kept} rows were expected`);
     }
   }
+  checkRagged(rows, place);
   if (kept > 0) checkSameArrays(rows, place);
+}
+
+function checkRagged({ arrays }: FeatureRows, place: Place): void {
+  for (const [key, { shape }] of Object.entries(arrays)) {
+    const countsKey = countsKeyOf(key);
+    if (countsKey === undefined) continue;
+    const counts = arrays[countsKey]?.data;
+    if (counts === undefined) refuseRows(place, `"${key}" needs "${countsKey}" beside it`);
+    const problem = raggedProblem(key, { counts, rows: shape[0] ?? 0 });
+    if (problem !== undefined) refuseRows(place, problem);
+  }
 }
 
 function checkImages({ images, skipped = [] }: FeatureRows, place: Place): void {

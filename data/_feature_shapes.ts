@@ -1,6 +1,7 @@
 /** Which dimensions the known arrays have, and whether arrays and shards agree in them. */
 
 import { UserError } from "../runtime/errors.ts";
+import { RAGGED_KEYS } from "./ragged.ts";
 
 /** Arrays of which the shapes are known: a file, arrays in memory, or a set of them. */
 export interface NamedShapes {
@@ -24,10 +25,17 @@ export const ROW_KEYS: readonly string[] = [
   "tokens",
   "tag_logits",
   "attention",
+  "object_counts",
+  "tag_count",
+  "tag_score",
 ];
 
+/** The known arrays of whole numbers; all others are f32. */
+export const WHOLE_KEYS: readonly string[] = ["labels", "object_counts", "tag_count"];
+
 // What each known array's dimensions mean; equal letters must be equal numbers within a set. P is
-// the channels of the last feature map: a model may project them before its head.
+// the channels of the last feature map: a model may project them before its head. R is a ragged
+// array's own number of rows.
 const DIMENSIONS: Readonly<Record<string, readonly string[]>> = {
   "features": ["N", "C"],
   "logits": ["N", "K"],
@@ -42,6 +50,10 @@ const DIMENSIONS: Readonly<Record<string, readonly string[]>> = {
   "tokens": ["N", "T", "E"],
   "tag_logits": ["N", "M"],
   "attention": ["N", "M", "T"],
+  "object_tokens": ["R", "E"],
+  "object_counts": ["N"],
+  "tag_count": ["N"],
+  "tag_score": ["N"],
 };
 
 const DIMENSION_NAMES: Readonly<Record<string, string>> = {
@@ -50,6 +62,7 @@ const DIMENSION_NAMES: Readonly<Record<string, string>> = {
   K: "classes",
   P: "map channels",
   D: "embedding channels",
+  E: "token channels",
   M: "tags",
   T: "tokens",
 };
@@ -122,7 +135,7 @@ export function checkShards(path: string, shards: readonly NamedShapes[]): void 
   const [first] = shards;
   if (first === undefined) return;
   for (const shard of shards) {
-    for (const key of ROW_KEYS) {
+    for (const key of [...ROW_KEYS, ...RAGGED_KEYS]) {
       const expected = describeRows(first.shape(key));
       const actual = describeRows(shard.shape(key));
       if (actual === expected) continue;

@@ -1,7 +1,8 @@
 /** Where the arrays of a feature set are, a file or memory, and how numbers are taken from there. */
 
 import { UserError } from "../runtime/errors.ts";
-import { isKnownKey, type NamedShapes } from "./_feature_shapes.ts";
+import { isKnownKey, type NamedShapes, WHOLE_KEYS } from "./_feature_shapes.ts";
+import { type Offsets, offsetsIn, raggedOf } from "./_ragged_fit.ts";
 import type { HostArray } from "./feature_set.ts";
 import type { SafetensorsArray } from "./safetensors.ts";
 import type { SafetensorsFile } from "./safetensors_file.ts";
@@ -10,17 +11,19 @@ import type { SafetensorsFile } from "./safetensors_file.ts";
 export interface Source extends NamedShapes {
   /** The images' names, where they are stored. */
   readonly names: readonly string[] | undefined;
+  /** Where each image's rows begin in the ragged arrays. */
+  readonly offsets: Offsets;
   /** Reads a whole array. */
   read(key: string): Promise<SafetensorsArray>;
-  /** Reads some rows of an array. */
+  /** Reads some rows of an array; of a ragged one packed rows, whichever images they belong to. */
   readRows(key: string, range: { start: number; rows: number }): Promise<SafetensorsArray>;
   /** Lets go of the file. */
   close(): Promise<void>;
 }
 
-/** Labels are whole numbers, and so are unknown arrays that are stored so; all else is f32. */
+/** Labels and counts are whole numbers, and so are unknown arrays that are stored so. */
 function isWhole(key: string, data: SafetensorsArray["data"]): boolean {
-  if (isKnownKey(key)) return key === "labels";
+  if (isKnownKey(key)) return WHOLE_KEYS.includes(key);
   return !(data instanceof Float32Array || data instanceof Float64Array);
 }
 
@@ -56,19 +59,28 @@ function parseNames(metadata: Readonly<Record<string, string>>): readonly string
   return undefined;
 }
 
-/** The arrays of a file. */
-export function fileSource(file: SafetensorsFile): Source {
+/** The arrays of a file; of its ragged ones the counts are read. */
+export async function fileSource(file: SafetensorsFile): Promise<Source> {
   let names: readonly string[] | undefined;
   let parsed = false;
-  return {
+  const shapes: NamedShapes = {
     path: file.path,
     keys: [...file.header.entries.keys()],
+    shape: (key) => file.header.entries.get(key)?.shape,
+  };
+  const offsets = new Map<string, Int32Array>();
+  for (const { key, countsKey } of raggedOf(shapes)) {
+    const { data } = toHost(file.path, countsKey, await file.read(countsKey));
+    offsets.set(key, offsetsIn(shapes, key, data));
+  }
+  return {
+    ...shapes,
+    offsets,
     get names() {
       if (!parsed) names = parseNames(file.header.metadata);
       parsed = true;
       return names;
     },
-    shape: (key) => file.header.entries.get(key)?.shape,
     read: (key) => file.read(key),
     readRows: (key, range) => file.readRows(key, range),
     close: () => file[Symbol.asyncDispose](),
@@ -81,11 +93,17 @@ export function memorySource(
   arrays: Readonly<Record<string, HostArray>>,
   names: readonly string[] | undefined,
 ): Source {
+  const shapes = { path, keys: Object.keys(arrays), shape: (key: string) => arrays[key]?.shape };
+  const offsets = new Map(
+    raggedOf(shapes).map(({ key, countsKey }) => {
+      const { data } = toHost(path, countsKey, arrays[countsKey]!);
+      return [key, offsetsIn(shapes, key, data)];
+    }),
+  );
   return {
-    path,
-    keys: Object.keys(arrays),
+    ...shapes,
     names,
-    shape: (key) => arrays[key]?.shape,
+    offsets,
     read: (key) => Promise.resolve(arrays[key]!),
     readRows(key, { start, rows }) {
       const { data, shape } = arrays[key]!;

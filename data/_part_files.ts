@@ -3,15 +3,17 @@
 import { UserError } from "../runtime/errors.ts";
 import {
   type FeatureRows,
+  joinSpecs,
   keptOf,
   type SkippedImage,
   type Specs,
   specsOfArrays,
-  specsWithRows,
 } from "./_feature_rows.ts";
+import { fileSource } from "./_feature_source.ts";
 import { ioError, ioReason, kindOf, splitPath } from "./_io_error.ts";
 import { recordRun, requireSameRun, type Run } from "./_run.ts";
 import type { SafetensorsDType, SafetensorsSpec } from "./_safetensors_types.ts";
+import { countsKeyOf } from "./ragged.ts";
 import { SafetensorsFile } from "./safetensors_file.ts";
 import { SafetensorsWriter } from "./safetensors_writer.ts";
 
@@ -84,7 +86,7 @@ export async function writePart(
   const gone = new Set(skipped.map(({ index }) => index));
   const names = images.names.filter((_, i) => !gone.has(start + i));
   const blocks = held.filter((rows) => keptOf(rows) > 0);
-  const specs = specsWithRows(specsOfArrays(blocks[0]?.arrays ?? {}, images.dtypes), names.length);
+  const specs = joinSpecs(blocks.map(({ arrays }) => specsOfArrays(arrays, images.dtypes)));
   const path = partPath(run.folder, images);
   await using writer = await SafetensorsWriter.open(path, specs, {
     part_format: PART_FORMAT,
@@ -112,9 +114,11 @@ async function readPart(part: PartName, runHash: string): Promise<Part | undefin
     if (names.length + skipped.length !== part.end - part.start) return undefined;
     const specs: Record<string, SafetensorsSpec> = Object.create(null);
     for (const { name, dtype, shape } of entries.values()) {
-      if (shape[0] !== names.length) return undefined;
+      if (countsKeyOf(name) === undefined && shape[0] !== names.length) return undefined;
       specs[name] = { dtype: dtype as SafetensorsDType, shape };
     }
+    // Counts that do not add up are a damage as any other.
+    await fileSource(file);
     return { ...part, rows: names.length, specs, names, skipped };
   } catch (error) {
     if (error instanceof UserError || error instanceof SyntaxError) return undefined;

@@ -1,12 +1,20 @@
 /** A feature set over its shards: which of them has an array, and which has a row. */
 
 import { UserError } from "../runtime/errors.ts";
-import { checkDimensions, checkShards, isKnownKey, ROW_KEYS, rowsOf } from "./_feature_shapes.ts";
+import {
+  checkDimensions,
+  checkShards,
+  isKnownKey,
+  ROW_KEYS,
+  rowsOf,
+  WHOLE_KEYS,
+} from "./_feature_shapes.ts";
 import { type Source, toHost } from "./_feature_source.ts";
 import { makeBatch, streamBatches } from "./_feature_stream.ts";
 import { findNonFinite } from "./_non_finite.ts";
 import { elementCount } from "./_safetensors_elements.ts";
 import type { FeatureBatch, FeatureSet, HostArray } from "./feature_set.ts";
+import { countsKeyOf } from "./ragged.ts";
 
 /** A source that holds rows, with the place of its first one in the set. */
 interface Shard {
@@ -15,12 +23,20 @@ interface Shard {
   readonly rows: number;
 }
 
+/** Rows of one array of a shard. */
+interface Range {
+  readonly shard: Shard;
+  readonly start: number;
+  readonly rows: number;
+}
+
 /** Puts rows of several shards into one array of the given shape. */
 function joinRows(key: string, parts: readonly HostArray[], shape: readonly number[]): HostArray {
   const length = elementCount(shape);
-  const data = parts[0]?.data instanceof Int32Array || (parts.length === 0 && key === "labels")
-    ? new Int32Array(length)
-    : new Float32Array(length);
+  const data =
+    parts[0]?.data instanceof Int32Array || (parts.length === 0 && WHOLE_KEYS.includes(key))
+      ? new Int32Array(length)
+      : new Float32Array(length);
   let end = 0;
   for (const part of parts) {
     data.set(part.data, end);
@@ -81,9 +97,9 @@ export class StoredFeatures implements FeatureSet {
     return this.#sources.some((source) => source.shape(key) !== undefined);
   }
 
-  /** Whether an array has a row for each image. */
+  /** Whether an array has a row for each image, or as many as are counted. */
   #hasRows(key: string): boolean {
-    if (ROW_KEYS.includes(key)) return true;
+    if (ROW_KEYS.includes(key) || countsKeyOf(key) !== undefined) return true;
     if (isKnownKey(key)) return false;
     return this.#shards.length > 0 &&
       this.#shards.every(({ source, rows }) => source.shape(key)?.[0] === rows);
@@ -103,7 +119,8 @@ export class StoredFeatures implements FeatureSet {
 
   shape(key: string): readonly number[] {
     const shape = this.#sourceOf(key).shape(key)!;
-    return this.#hasRows(key) ? [this.count, ...shape.slice(1)] : shape;
+    if (!this.#hasRows(key)) return shape;
+    return [this.#rowCount(key, 0, this.count), ...shape.slice(1)];
   }
 
   async read(key: string): Promise<HostArray> {
@@ -112,17 +129,31 @@ export class StoredFeatures implements FeatureSet {
     return toHost(this.path, key, await source.read(key));
   }
 
-  /** Rows that may lie in several shards, in one array. */
-  async #rows(key: string, start: number, rows: number): Promise<HostArray> {
+  /** Where the rows of some images lie: in one shard or in several. */
+  #ranges(key: string, start: number, images: number): Range[] {
+    return this.#shards.flatMap((shard): Range[] => {
+      const from = Math.max(start, shard.start) - shard.start;
+      const to = Math.min(start + images, shard.start + shard.rows) - shard.start;
+      if (from >= to) return [];
+      if (countsKeyOf(key) === undefined) return [{ shard, start: from, rows: to - from }];
+      const offsets = shard.source.offsets.get(key)!;
+      return [{ shard, start: offsets[from]!, rows: offsets[to]! - offsets[from]! }];
+    });
+  }
+
+  /** How many rows some images have. */
+  #rowCount(key: string, start: number, images: number): number {
+    return this.#ranges(key, start, images).reduce((sum, { rows }) => sum + rows, 0);
+  }
+
+  /** The rows of some images, which may lie in several shards, in one array. */
+  async #rows(key: string, start: number, images: number): Promise<HostArray> {
     const parts: HostArray[] = [];
-    for (const shard of this.#shards) {
-      const from = Math.max(start, shard.start);
-      const to = Math.min(start + rows, shard.start + shard.rows);
-      if (from >= to) continue;
-      const range = { start: from - shard.start, rows: to - from };
-      parts.push(toHost(shard.source.path, key, await shard.source.readRows(key, range)));
+    for (const { shard: { source }, ...range } of this.#ranges(key, start, images)) {
+      parts.push(toHost(source.path, key, await source.readRows(key, range)));
     }
     if (parts.length === 1) return parts[0]!;
+    const rows = parts.reduce((sum, { shape }) => sum + shape[0]!, 0);
     return joinRows(key, parts, [rows, ...this.shape(key).slice(1)]);
   }
 
@@ -159,12 +190,21 @@ export class StoredFeatures implements FeatureSet {
   #assertFinite(key: string, array: HostArray, start: number): void {
     const found = findNonFinite(array);
     if (found === undefined) return;
-    const row = start + found.row;
-    const name = this.names?.[row];
+    const image = this.#imageOf(key, start, found.row);
+    const name = this.names?.[image];
     throw new UserError(
-      `Cannot use "${this.path}": "${key}" has ${found.what} in row ${row}` +
+      `Cannot use "${this.path}": "${key}" has ${found.what} in ` +
+        (countsKeyOf(key) === undefined ? `row ${image}` : `a row of image ${image}`) +
         (name === undefined ? "" : ` ("${name}")`),
     );
+  }
+
+  /** The image that a row belongs to, which is the `row`-th of those from image `start` on. */
+  #imageOf(key: string, start: number, row: number): number {
+    if (countsKeyOf(key) === undefined) return start + row;
+    let image = start;
+    for (let left = row; left >= 0; image++) left -= this.#rowCount(key, image, 1);
+    return image - 1;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -42,8 +42,21 @@ function classesOf(set: FeatureSet): number | undefined {
   return set.has("head.weight") ? set.shape("head.weight")[0] : undefined;
 }
 
+/** E of a set, where it has tokens, of whole images or of objects. */
+function tokenChannelsOf(set: FeatureSet): number | undefined {
+  if (set.has("tokens")) return set.shape("tokens")[2];
+  return set.has("object_tokens") ? set.shape("object_tokens")[1] : undefined;
+}
+
+/** What sets must agree in. */
+const SIZES = [
+  ["channels", channelsOf],
+  ["classes", classesOf],
+  ["token channels", tokenChannelsOf],
+] as const;
+
 /**
- * Checks that sets come from models of one form: as many channels and as many classes.
+ * Checks that sets come from models of one form: as many channels, classes and token channels.
  *
  * @param reference The set to compare with, usually the training set.
  * @param others The other sets.
@@ -61,7 +74,7 @@ function classesOf(set: FeatureSet): number | undefined {
  */
 export function requireCompatible(reference: FeatureSet, others: readonly FeatureSet[]): void {
   for (const other of others) {
-    for (const [what, of] of [["channels", channelsOf], ["classes", classesOf]] as const) {
+    for (const [what, of] of SIZES) {
       const expected = of(reference);
       const actual = of(other);
       if (expected === undefined || actual === undefined || expected === actual) continue;

@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { ROW_KEYS } from "./_feature_shapes.ts";
 import type { FeatureSet, HostArray } from "./feature_set.ts";
+import { countsKeyOf } from "./ragged.ts";
 
 // Large enough to hide the cost of a read, small beside any machine's memory.
 const HASH_BYTES = 4 * 1024 * 1024;
@@ -37,12 +38,12 @@ export async function featureHash(set: FeatureSet): Promise<string> {
   for (const key of [...set.keys].sort()) {
     const shape = set.shape(key);
     hash.update(`${key} [${shape.join(",")}]\n`);
-    if (!ROW_KEYS.includes(key)) {
+    if (!ROW_KEYS.includes(key) && countsKeyOf(key) === undefined) {
       update(await set.read(key));
       continue;
     }
-    const width = shape.slice(1).reduce((product, size) => product * size, 1);
-    const rows = Math.max(1, Math.floor(HASH_BYTES / (4 * Math.max(width, 1))));
+    const elements = shape.reduce((product, size) => product * size, 1);
+    const rows = Math.max(1, Math.floor(HASH_BYTES * set.count / (4 * Math.max(elements, 1))));
     for await (const batch of set.batches([key], { rows, allowNonFinite: true })) {
       update(batch.get(key));
     }

@@ -4,9 +4,12 @@
  *
  * Arrays that have a row for each image: `features` f32 [N, C], `logits` f32 [N, K], `feature_map`
  * f32 or f16 [N, C, H, W], `feature_norms` f32 [N, C], `labels` i32 [N] (-1 = unknown),
- * `image_embed` [N, D], `tokens` [N, T, D], `tag_logits` [N, M], `attention` [N, M, T]. Arrays that
- * belong to the model: `head.weight` f32 [K, C], `head.bias` f32 [K], `text_embed` [L, D],
- * `logit_scale`.
+ * `image_embed` [N, D], `tokens` [N, T, E], `tag_logits` [N, M], `attention` [N, M, T], `tag_count`
+ * i32 [N], `tag_score` [N]. Arrays that belong to the model: `head.weight` f32 [K, C], `head.bias`
+ * f32 [K], `text_embed` [L, D], `logit_scale`.
+ *
+ * One array is ragged: of `object_tokens` f32 [R, E] an image has as many rows, packed in order, as
+ * its element of `object_counts` i32 [N] says; R is their sum and may be 0.
  *
  * @module
  */
@@ -41,7 +44,11 @@ export type FeatureKey =
   | "logit_scale"
   | "tokens"
   | "tag_logits"
-  | "attention";
+  | "attention"
+  | "object_tokens"
+  | "object_counts"
+  | "tag_count"
+  | "tag_score";
 
 /** An array in memory, as the rest of the project takes it: f32, or i32 for whole numbers. */
 export interface HostArray {
@@ -58,10 +65,10 @@ export interface FeatureBatch {
   /** How many rows there are. */
   readonly rows: number;
   /**
-   * The rows of one array.
+   * The rows of one array; of a ragged one the packed rows of these images.
    *
    * @param key One of the keys that the batches were asked for.
-   * @returns The rows, with the shape `[rows, ...]`.
+   * @returns The rows, with the shape `[rows, ...]`; of a ragged array `[sum of the counts, ...]`.
    * @throws {TypeError} If the batches were not asked for that key.
    */
   get(key: string): HostArray;
@@ -105,8 +112,8 @@ export interface FeatureSet extends AsyncDisposable {
   /**
    * Streams rows in order; the next batch is read while one is used, so that two are in memory.
    *
-   * @param keys Arrays that have a row for each image.
-   * @param options `rows`: how many rows a batch has, the last one fewer; `allowNonFinite`: do not
+   * @param keys Arrays that have a row for each image, or are ragged.
+   * @param options `rows`: how many images a batch has, the last one fewer; `allowNonFinite`: do not
    * refuse NaN and infinities, which is done unless asked otherwise.
    * @returns The batches.
    * @throws {UserError} If an array is missing, has no row for each image, or has a NaN.
@@ -125,7 +132,8 @@ export interface FeatureSet extends AsyncDisposable {
  * @param path The file or the index.
  * @returns The set, open until it is disposed.
  * @throws {UserError} If a file is missing or damaged, no array is known, arrays disagree in rows,
- * channels or classes, or shards disagree with each other or with the index.
+ * channels or classes, the counts of a ragged array do not add up to its rows, or shards disagree
+ * with each other or with the index.
  *
  * @example Batches of a file
  * ```ts
@@ -155,7 +163,7 @@ export async function openFeatures(path: string): Promise<FeatureSet> {
   }
   await using files = new AsyncDisposableStack();
   const file = files.use(await SafetensorsFile.open(path));
-  const sources = { shards: [fileSource(file)], shared: [] };
+  const sources = { shards: [await fileSource(file)], shared: [] };
   const set = new StoredFeatures(path, sources, file.header.metadata);
   // The set owns the file from here on; until then a failure closes it.
   files.move();
@@ -167,7 +175,7 @@ async function openIndex(path: string): Promise<FeatureSet> {
   const { folder } = splitPath(path);
   await using files = new AsyncDisposableStack();
   const open = async (file: string): Promise<Source> =>
-    fileSource(files.use(await SafetensorsFile.open(`${folder}/${file}`)));
+    await fileSource(files.use(await SafetensorsFile.open(`${folder}/${file}`)));
   const shards: Source[] = [];
   for (const { file, rows } of index.shards) {
     const source = await open(file);
@@ -191,7 +199,8 @@ async function openIndex(path: string): Promise<FeatureSet> {
  * @param arrays The arrays by key.
  * @param options `path`: what to call it in messages; `names`: the images' names; `metadata`.
  * @returns The set; batches hold copies of the arrays' rows.
- * @throws {UserError} If arrays disagree in rows, channels or classes.
+ * @throws {UserError} If arrays disagree in rows, channels or classes, or the counts of a ragged
+ * array do not add up to its rows.
  * @throws {RangeError} If a shape does not hold its data.
  *
  * @example Two images

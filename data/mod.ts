@@ -28,6 +28,7 @@ export * from "./half.ts";
 export * from "./image.ts";
 export * from "./images.ts";
 export * from "./pixels.ts";
+export * from "./ragged.ts";
 export * from "./row_store.ts";
 export * from "./safetensors.ts";
 export * from "./safetensors_bytes.ts";

@@ -9,6 +9,7 @@ import { UserError } from "../runtime/errors.ts";
 import { mergeParts } from "./_assemble.ts";
 import { indexPath, writeIndex } from "./_feature_index.ts";
 import type { SkippedImage } from "./_feature_rows.ts";
+import { fileSource } from "./_feature_source.ts";
 import { splitPath } from "./_io_error.ts";
 import type { StoredRows } from "./_part_files.ts";
 import type { SafetensorsArray, SafetensorsDType, SafetensorsSpec } from "./_safetensors_types.ts";
@@ -50,6 +51,8 @@ async function readShards(path: string, of: number): Promise<ShardFile[]> {
           `"${shardPath(path, { index: 1, of })}" belongs to`,
       );
     }
+    // Counts that do not add up to the rows of a ragged array are refused here.
+    await fileSource(file);
     shards.push(describeShard(file));
   }
   return shards;
@@ -84,7 +87,7 @@ function mergeMetadata(shards: readonly ShardFile[]): Record<string, string> {
  * @param path The whole run's file, as each part was told.
  * @param options `of`: how many parts there are; `layout`: one file (by default) or an index.
  * @returns The path to open: the file, or the index.
- * @throws {UserError} If a part is missing or they are not of one run.
+ * @throws {UserError} If a part is missing or damaged, or they are not of one run.
  * @throws {RangeError} If there are to be no parts.
  *
  * @example Two halves

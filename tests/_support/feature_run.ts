@@ -19,6 +19,18 @@ export const OPTIONS: FeatureWriterOptions = {
   partImages: 6,
 };
 
+/** How many object tokens an image has: some have none, and so have the first six images. */
+function tokensOf(image: number): number {
+  return image < 6 ? 0 : image % 4;
+}
+
+/** The object tokens of some images, of three channels each. */
+function tokensOfAll(images: readonly number[]): number[] {
+  return images.flatMap((image) =>
+    Array.from({ length: 3 * tokensOf(image) }, (_, i) => 100 * image + i)
+  );
+}
+
 /** Extracts images `position` to `until - 1` in batches of `batch`, the features being the index. */
 export async function extract(writer: FeatureWriter, until: number, batch = 2): Promise<void> {
   while (writer.position < until) {
@@ -32,6 +44,11 @@ export async function extract(writer: FeatureWriter, until: number, batch = 2): 
         features: { data: Float32Array.from(kept.flatMap((i) => [i, i])), shape: [kept.length, 2] },
         labels: { data: Int32Array.from(kept), shape: [kept.length] },
         feature_map: { data: Float32Array.from(kept), shape: [kept.length, 1, 1, 1] },
+        object_counts: { data: Int32Array.from(kept, tokensOf), shape: [kept.length] },
+        object_tokens: {
+          data: Float32Array.from(tokensOfAll(kept)),
+          shape: [tokensOfAll(kept).length / 3, 3],
+        },
       },
       skipped: all.filter((index) => BROKEN.has(index)).map((index) => ({
         index,
@@ -48,6 +65,14 @@ export async function checkWhole(set: FeatureSet): Promise<void> {
   assertEquals([...(await set.read("labels")).data], kept);
   assertEquals([...(await set.read("features")).data], kept.flatMap((i) => [i, i]));
   assertEquals([...(await set.read("feature_map")).data], kept);
+  assertEquals([...(await set.read("object_counts")).data], kept.map(tokensOf));
+  const tokens = await set.read("object_tokens");
+  assertEquals([...tokens.data], tokensOfAll(kept));
+  assertEquals(tokens.shape, [tokens.data.length / 3, 3]);
+  for await (const batch of set.batches(["object_tokens", "labels"], { rows: 4 })) {
+    const expected = tokensOfAll([...batch.get("labels").data]);
+    assertEquals([...batch.get("object_tokens").data], expected);
+  }
   assertEquals([...(await set.read("head.weight")).data], [1, 2, 3, 4]);
   assertEquals(set.names, kept.map((i) => NAMES[i]!));
   assertEquals(set.metadata["model_hash"], "m");
