@@ -51,3 +51,4 @@ export * from "./score.ts";
 export * from "./scores/mod.ts";
 export * from "./scoring.ts";
 export * from "./source.ts";
+export * from "./tagood/mod.ts";
