@@ -74,6 +74,8 @@ const POINTWISE = [
   "pad2dGradient",
   "dropout",
   "signStep",
+  "insertClassToken",
+  "insertClassTokenGradient",
 ] as const;
 
 /**
