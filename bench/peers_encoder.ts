@@ -17,6 +17,7 @@ import {
   type EncoderSizes,
   encoderStepFlops,
   makeEncoderProblem,
+  MOST_STEPS,
   PAPER_SIZES,
   SMALL_SIZES,
 } from "./_support/encoder_problem.ts";
@@ -38,6 +39,8 @@ Times a training step of TagOOD's projection model in every library that can exp
               to the first
   --batch N   lists in a batch, ${PAPER_SIZES.lists} by default
   --tokens N  tokens of a list, ${PAPER_SIZES.tokens} by default
+  --every-row tfjs and jax-js compute all rows of the last block, though only one of each list is
+              used
   --check     only compare the losses of a small model; exit 1 when they differ
   --json      print the result as JSON
   --help      show this`;
@@ -50,7 +53,6 @@ const AGREEMENT = 1e-4;
 
 /** A sample issues as many steps as fit, since every wait for the GPU takes 10 ms in Deno. */
 const SAMPLE_MS = 500;
-const MOST_STEPS = 64;
 
 /** A peer and what it has shown. */
 class Contestant {
@@ -196,7 +198,7 @@ function usage(message: string): never {
 if (import.meta.main) {
   const options = parseArgs(Deno.args, {
     string: ["rounds", "peers", "batch", "tokens"],
-    boolean: ["check", "json", "help"],
+    boolean: ["check", "every-row", "json", "help"],
     unknown: (name) => usage(`There is no option ${name}`),
   });
   if (options.help) {
@@ -209,6 +211,7 @@ if (import.meta.main) {
   const sizes = {
     ...(options.check ? SMALL_SIZES : PAPER_SIZES),
     ...(options.batch && { lists: positive(options.batch, "batch", 0) }),
+    everyRow: options["every-row"],
     ...(options.tokens && { tokens: positive(options.tokens, "tokens", 0) }),
   };
   const result = await compare(sizes, {

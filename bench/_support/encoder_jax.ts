@@ -136,31 +136,41 @@ function lossOf(
   const token = np.broadcastTo(parameters["class_token"]!, [lists, 1, width]);
   let x = np.concatenate([token, rows], 1).add(parameters["positions"]!)
     .reshape([lists * (tokens + 1), width]);
-  for (let i = 0; i < blocks; i++) x = block(problem, x, parameters, `blocks.${i}`);
-  const last = x.reshape([lists, tokens + 1, width]).slice([], 0);
-  const z = norm(last, parameters, "norm");
+  const all = (rows: JaxArray) => rows;
+  const classTokens = (rows: JaxArray) => rows.reshape([lists, tokens + 1, width]).slice([], 0);
+  for (let i = 0; i + 1 < blocks; i++) {
+    x = block(problem, x, parameters, { name: `blocks.${i}`, some: all });
+  }
+  const last = `blocks.${blocks - 1}`;
+  const features = problem.sizes.everyRow
+    ? classTokens(block(problem, x, parameters, { name: last, some: all }))
+    : block(problem, x, parameters, { name: last, some: classTokens });
+  const z = norm(features, parameters, "norm");
   const logits = linear(z.ref, parameters, "classifier");
   const entropy = np.negative(nn.logSoftmax(logits, -1).mul(batch.oneHot).sum()).div(lists);
   const distance = np.square(z.ref.sub(batch.towards)).mean();
   return [entropy.add(distance.mul(TRAINING.centreWeight)), z];
 }
 
+/** A block that gives some of its rows. */
 function block(
   problem: EncoderProblem,
   x: JaxArray,
   parameters: Arrays,
-  name: string,
+  { name, some }: { name: string; some: (rows: JaxArray) => JaxArray },
 ): JaxArray {
-  const { lists, tokens, width, heads } = problem.sizes;
-  const inside = norm(x.ref, parameters, `${name}.norm1`);
-  const [query, key, value] = ["query", "key", "value"].map((part) =>
-    linear(inside.ref, parameters, `${name}.attention.${part}`)
-      .reshape([lists, tokens + 1, heads, width / heads])
-  );
-  inside.dispose();
-  const mixed = nn.dotProductAttention(query!, key!, value!)
-    .reshape([lists * (tokens + 1), width]);
-  const middle = x.add(linear(mixed, parameters, `${name}.attention.output`));
+  const { lists, width, heads } = problem.sizes;
+  const keys = norm(x.ref, parameters, `${name}.norm1`);
+  const part = (rows: JaxArray, kind: string) => {
+    const length = rows.shape[0]! / lists;
+    return linear(rows, parameters, `${name}.attention.${kind}`)
+      .reshape([lists, length, heads, width / heads]);
+  };
+  const query = part(some(keys.ref), "query");
+  const mixed = nn.dotProductAttention(query, part(keys.ref, "key"), part(keys, "value"));
+  const shape = [mixed.shape[0]! * mixed.shape[1]!, width];
+  const attended = linear(mixed.reshape(shape), parameters, `${name}.attention.output`);
+  const middle = some(x).add(attended);
   const hidden = linear(
     norm(middle.ref, parameters, `${name}.norm2`),
     parameters,

@@ -30,6 +30,11 @@ export interface EncoderSizes {
   readonly blocks: number;
   /** Classes; at least as many as lists, since no class stands twice in the batch. */
   readonly classes: number;
+  /**
+   * Whether tfjs and jax-js compute all rows of the last block, of which only the class tokens are
+   * used: the textbook's way. Otherwise they compute what ours does, which leaves out the rest.
+   */
+  readonly everyRow?: boolean;
 }
 
 /** The paper's model on lists that lost no token. */
@@ -91,6 +96,9 @@ export interface EncoderProblem {
   /** First centres, f32 [classes, width]. */
   readonly centres: Float32Array<ArrayBuffer>;
 }
+
+/** Steps that may be issued before a peer is waited for. */
+export const MOST_STEPS = 64;
 
 /** Someone who trains. */
 export interface EncoderPeer extends AsyncDisposable {
@@ -156,8 +164,8 @@ export function makeEncoderProblem(sizes: EncoderSizes): EncoderProblem {
 }
 
 /**
- * Floating-point operations of the matrix products of one step that cannot be left out when every
- * row passes every block: forward, and both gradients but for that of the tokens.
+ * Floating-point operations of the matrix products of one step that cannot be left out: forward and
+ * both gradients but for that of the tokens, and of the last block what reaches the class tokens.
  *
  * @param sizes The sizes.
  * @returns The operations.
@@ -165,8 +173,9 @@ export function makeEncoderProblem(sizes: EncoderSizes): EncoderProblem {
 export function encoderStepFlops(sizes: EncoderSizes): number {
   const { lists, tokens, inputs, width, hidden, blocks, classes } = sizes;
   const rows = lists * (tokens + 1);
-  const layers = rows * blocks * (4 * width * width + 2 * width * hidden);
-  const attention = blocks * 2 * rows * (tokens + 1) * width;
-  const input = lists * tokens * inputs * width;
-  return 2 * (2 * input + 3 * (layers + attention + lists * width * classes));
+  const block = (queries: number) =>
+    rows * 2 * width * width + queries * (2 * width * width + 2 * width * hidden) +
+    queries * 2 * (tokens + 1) * width;
+  const products = (blocks - 1) * block(rows) + block(lists) + lists * width * classes;
+  return 2 * (2 * lists * tokens * inputs * width + 3 * products);
 }

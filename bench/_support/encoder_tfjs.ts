@@ -111,9 +111,18 @@ class TfEncoder {
     const first = tf.tile(this.#variable("class_token").reshape([1, 1, width]), [lists, 1, 1]);
     const lengthened = tf.add(tf.concat([first, rows], 1), this.#variable("positions"));
     let x = lengthened.reshape([lists * (tokens + 1), width]) as tf.Tensor2D;
-    for (let i = 0; i < blocks; i++) x = this.#block(x, `blocks.${i}`);
-    const last = tf.slice(x.reshape([lists, tokens + 1, width]), [0, 0, 0], [lists, 1, width]);
-    return this.#norm(last.reshape([lists, width]) as tf.Tensor2D, "norm");
+    for (let i = 0; i + 1 < blocks; i++) x = this.#block(x, `blocks.${i}`, (rows) => rows);
+    const last = `blocks.${blocks - 1}`;
+    const features = this.#problem.sizes.everyRow
+      ? this.#classTokens(this.#block(x, last, (rows) => rows))
+      : this.#block(x, last, (rows) => this.#classTokens(rows));
+    return this.#norm(features, "norm");
+  }
+
+  #classTokens(rows: tf.Tensor2D): tf.Tensor2D {
+    const { lists, tokens, width } = this.#problem.sizes;
+    const stacked = rows.reshape([lists, tokens + 1, width]);
+    return tf.slice(stacked, [0, 0, 0], [lists, 1, width]).reshape([lists, width]);
   }
 
   #lossOf(z: tf.Tensor2D): tf.Scalar {
@@ -130,25 +139,27 @@ class TfEncoder {
     this.#centres.assign(tf.add(this.#centres, moved));
   }
 
-  #block(x: tf.Tensor2D, name: string): tf.Tensor2D {
-    const attended = this.#attention(this.#norm(x, `${name}.norm1`), `${name}.attention`);
-    const middle = tf.add(x, attended) as tf.Tensor2D;
+  /** A block that gives some of its rows. */
+  #block(x: tf.Tensor2D, name: string, some: (rows: tf.Tensor2D) => tf.Tensor2D): tf.Tensor2D {
+    const keys = this.#norm(x, `${name}.norm1`);
+    const attended = this.#attention(some(keys), keys, `${name}.attention`);
+    const middle = tf.add(some(x), attended) as tf.Tensor2D;
     const inside = gelu(this.#linear(this.#norm(middle, `${name}.norm2`), `${name}.mlp.in`));
     return tf.add(middle, this.#linear(inside, `${name}.mlp.out`));
   }
 
-  #attention(x: tf.Tensor2D, name: string): tf.Tensor2D {
-    const { lists, tokens, width, heads } = this.#problem.sizes;
+  #attention(queries: tf.Tensor2D, keys: tf.Tensor2D, name: string): tf.Tensor2D {
+    const { lists, width, heads } = this.#problem.sizes;
     const depth = width / heads;
-    const part = (kind: string, order: number[]) =>
+    const part = (x: tf.Tensor2D, kind: string, order: number[]) =>
       tf.transpose(
-        this.#linear(x, `${name}.${kind}`).reshape([lists, tokens + 1, heads, depth]),
+        this.#linear(x, `${name}.${kind}`).reshape([lists, x.shape[0] / lists, heads, depth]),
         order,
       );
-    const query = tf.mul(part("query", [0, 2, 1, 3]), 1 / Math.sqrt(depth));
-    const scores = tf.matMul(query, part("key", [0, 2, 3, 1]));
-    const mixed = tf.matMul(tf.softmax(scores), part("value", [0, 2, 1, 3]));
-    const rows = tf.transpose(mixed, [0, 2, 1, 3]).reshape([lists * (tokens + 1), width]);
+    const query = tf.mul(part(queries, "query", [0, 2, 1, 3]), 1 / Math.sqrt(depth));
+    const scores = tf.matMul(query, part(keys, "key", [0, 2, 3, 1]));
+    const mixed = tf.matMul(tf.softmax(scores), part(keys, "value", [0, 2, 1, 3]));
+    const rows = tf.transpose(mixed, [0, 2, 1, 3]).reshape(queries.shape);
     return this.#linear(rows as tf.Tensor2D, `${name}.output`);
   }
 
