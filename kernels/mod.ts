@@ -27,6 +27,7 @@ export * from "./confidence_gradient/mod.ts";
 export * from "./conv2d/mod.ts";
 export * from "./cross_entropy/mod.ts";
 export * from "./dropout/mod.ts";
+export * from "./first_rows/mod.ts";
 export * from "./gated_product/mod.ts";
 export * from "./generalized_entropy/mod.ts";
 export * from "./gradient_norm/mod.ts";

@@ -76,6 +76,8 @@ const POINTWISE = [
   "signStep",
   "insertClassToken",
   "insertClassTokenGradient",
+  "firstRows",
+  "firstRowsGradient",
 ] as const;
 
 /**
