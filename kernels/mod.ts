@@ -52,6 +52,7 @@ export * from "./prototype_distance/mod.ts";
 export * from "./quadratic_form/mod.ts";
 export * from "./random/mod.ts";
 export * from "./render_world/mod.ts";
+export * from "./repeat_rows/mod.ts";
 export * from "./resize_nearest/mod.ts";
 export * from "./row_reduce/mod.ts";
 export * from "./sign_step/mod.ts";

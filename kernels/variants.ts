@@ -78,6 +78,7 @@ const POINTWISE = [
   "insertClassTokenGradient",
   "firstRows",
   "firstRowsGradient",
+  "repeatRows",
 ] as const;
 
 /**
