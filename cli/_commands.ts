@@ -17,6 +17,7 @@ import { lbfEvalCommand } from "./lbf_eval.ts";
 import { lbfInspectCommand } from "./lbf_inspect.ts";
 import { lbfTuneCommand } from "./lbf_tune.ts";
 import { scoreCommand } from "./score.ts";
+import { tagoodVocabCommand } from "./tagood_vocab.ts";
 import { worldCommand } from "./world.ts";
 
 /** The commands. */
@@ -32,6 +33,7 @@ export const COMMANDS: readonly Command[] = [
   lbfInspectCommand,
   lbfTuneCommand,
   lbfEvalCommand,
+  tagoodVocabCommand,
   worldCommand,
   demoCommand,
 ];
