@@ -50,6 +50,7 @@ export * from "./pool2d/mod.ts";
 export * from "./preprocess/mod.ts";
 export * from "./prototype_distance/mod.ts";
 export * from "./quadratic_form/mod.ts";
+export * from "./ragged_attention/mod.ts";
 export * from "./random/mod.ts";
 export * from "./render_world/mod.ts";
 export * from "./repeat_rows/mod.ts";
