@@ -60,4 +60,5 @@ export * from "./sign_step/mod.ts";
 export * from "./softmax/mod.ts";
 export * from "./softmax_excess/mod.ts";
 export * from "./store_value/mod.ts";
+export * from "./tag_rule/mod.ts";
 export * from "./variants.ts";

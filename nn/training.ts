@@ -42,6 +42,8 @@ export interface TrainingLoop {
   readonly save?: (done: number) => Promise<void>;
   /** Steps between two saves; only at the end by default. */
   readonly saveEvery?: number;
+  /** Asked after each save, and when a resumed training begins, whether that was enough. */
+  readonly enough?: () => boolean;
   /** Stops after the step that runs, with everything saved. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -115,6 +117,7 @@ export class DivergedError extends UserError {
 export async function train(loop: TrainingLoop): Promise<void> {
   const run = new Run(loop);
   for (let step = loop.done ?? 0; step < loop.steps; step++) {
+    if (run.saved === step && loop.enough?.()) return;
     if (loop.signal?.aborted) {
       await run.save(step);
       loop.signal.throwIfAborted();
@@ -137,6 +140,11 @@ class Run {
   readonly #loop: TrainingLoop;
   #read: number;
   #saved: number | undefined;
+
+  /** Steps done at the last save. */
+  get saved(): number | undefined {
+    return this.#saved;
+  }
 
   constructor(loop: TrainingLoop) {
     this.#loop = loop;

@@ -6,13 +6,8 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { type PixelSet, RowStore, writeFileAtomic } from "../data/mod.ts";
-import {
-  renderImages,
-  WORLD_CLASSES,
-  worldScenes,
-  type WorldSplitName,
-} from "../data/world/mod.ts";
+import { type PixelSet, writeFileAtomic } from "../data/mod.ts";
+import { WORLD_CLASSES, type WorldSplitName } from "../data/world/mod.ts";
 import { crossEntropy, rowMean } from "../kernels/mod.ts";
 import { pixelSource } from "../methods/lbf/source.ts";
 import {
@@ -27,11 +22,8 @@ import {
 } from "../nn/mod.ts";
 import { importNetwork, inspect, type Network, type OnnxModel, writeModel } from "../onnx/mod.ts";
 import { type Context, Gpu } from "../runtime/mod.ts";
+import { drawWorld } from "./_world_images.ts";
 import { WORLD_PREPROCESSING, worldNetwork } from "./_world_network.ts";
-
-const SIZE = 64;
-const WORLD_SEED = 1;
-const CHUNK = 200;
 
 const args = parseArgs(Deno.args, {
   string: ["out", "epochs", "images", "batch", "rate", "seed"],
@@ -58,28 +50,9 @@ interface WorldImages {
   readonly labels: Int32Array<ArrayBuffer>;
 }
 
-async function draw(ctx: Context, split: WorldSplitName, wanted: number): Promise<WorldImages> {
-  const rows = RowStore.open({ rows: wanted, rowBytes: SIZE * SIZE * 3 });
-  const labels = new Int32Array(wanted);
-  for (let begin = 0; begin < wanted; begin += CHUNK) {
-    const range = { seed: WORLD_SEED, begin, count: Math.min(CHUNK, wanted - begin) };
-    const scenes = worldScenes(split, range);
-    const images = await renderImages(ctx, scenes);
-    images.forEach(({ data }, i) => {
-      rows.write(begin + i, new Uint8Array(data));
-      labels[begin + i] = scenes[i]!.label;
-    });
-  }
-  const origin = Uint32Array.from({ length: wanted }, (_, i) => i);
-  const pixels = {
-    count: wanted,
-    height: SIZE,
-    width: SIZE,
-    rows,
-    origin,
-    skipped: [],
-    [Symbol.dispose]: () => rows[Symbol.dispose](),
-  };
+async function draw(ctx: Context, split: WorldSplitName, count: number): Promise<WorldImages> {
+  const labels = new Int32Array(count);
+  const pixels = await drawWorld(ctx, { split, count }, ({ label }, i) => labels[i] = label);
   return { pixels, labels };
 }
 
