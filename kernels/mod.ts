@@ -18,6 +18,7 @@ export * from "./add/mod.ts";
 export * from "./augment/mod.ts";
 export * from "./background_mask/mod.ts";
 export * from "./batch_norm/mod.ts";
+export * from "./binary_cross_entropy/mod.ts";
 export * from "./channel_norms/mod.ts";
 export * from "./class_token/mod.ts";
 export * from "./column_reduce/mod.ts";

@@ -42,6 +42,7 @@ const ROW_OPERATIONS = [
   "generalizedEntropy",
   "normHinge",
   "crossEntropy",
+  "binaryCrossEntropy",
   "layerNormGradient",
   "l2NormalizeGradient",
   "gradientNorm",

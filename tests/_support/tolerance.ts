@@ -21,6 +21,8 @@ export const TOLERANCE = {
   gradient: { absolute: 1e-8, relative: 1e-6 },
   /** A single operation in f32 on the GPU against its float64 reference. */
   kernel: { absolute: 1e-5, relative: 1e-4, normalisedSquaredError: 1e-7 },
+  /** The same for values far below one that must keep their digits. */
+  digits: { absolute: 0, relative: 1e-4 },
   /** An f32 sum of tens of thousands of terms that cancel. */
   longSum: { absolute: 2e-3, relative: 1e-4, normalisedSquaredError: 1e-7 },
   /** Results that must agree to the last bit. */
