@@ -63,7 +63,7 @@ export const SMALL_SIZES: EncoderSizes = {
 
 /** Numbers of the training: the paper's but for the rate, which is for a first step without warm-up. */
 export const TRAINING = {
-  learningRate: 1e-3,
+  learningRate: 1e-4,
   beta1: 0.9,
   beta2: 0.999,
   epsilon: 1e-8,
