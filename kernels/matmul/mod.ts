@@ -287,12 +287,15 @@ function stridesOf(stack: Stack, flipped: boolean): Strides {
 
 function onHost(tensors: MatmulInputs & { readonly c: Tensor }, plan: Plan): void {
   const { a, b, bias, c } = tensors;
-  const product = matmulReference({
-    a: { data: hostFloats(a), ...plan.a },
-    b: { data: hostFloats(b), ...plan.b },
-    ...(bias === undefined ? {} : { bias: hostFloats(bias) }),
-  }, plan);
-  hostFloats(c).set(product);
+  matmulReference(
+    {
+      a: { data: hostFloats(a), ...plan.a },
+      b: { data: hostFloats(b), ...plan.b },
+      ...(bias === undefined ? {} : { bias: hostFloats(bias) }),
+    },
+    hostFloats(c),
+    plan,
+  );
 }
 
 function onGpu(

@@ -9,7 +9,7 @@ import type { Floats } from "../_floats.ts";
 /** A matrix, or a stack of them, by strides in elements. */
 export interface StridedMatrix {
   /** The elements. */
-  readonly data: Float32Array<ArrayBuffer>;
+  readonly data: Floats;
   /** Elements between matrices; 0 for one that all products share. */
   readonly batch: number;
   /** Elements between rows of `a`, or between columns of `b`. */
@@ -34,16 +34,16 @@ export interface ProductSize {
  * c[s, i, j] = sum over k of a(s, i, k) b(s, k, j), plus bias[j].
  *
  * @param inputs The operands.
+ * @param c Where the product goes, [batches, m, n]; none of the operands.
  * @param size The lengths.
- * @returns The product, [batches, m, n].
  */
 export function matmulReference(
-  inputs: { a: StridedMatrix; b: StridedMatrix; bias?: Float32Array<ArrayBuffer> },
+  inputs: { a: StridedMatrix; b: StridedMatrix; bias?: Floats },
+  c: Floats,
   size: ProductSize,
-): Float32Array<ArrayBuffer> {
+): void {
   const { a, b, bias } = inputs;
   const { batches, m, n, k } = size;
-  const c = new Float32Array(batches * m * n);
   const row = new Float64Array(n);
   for (let s = 0; s < batches; s++) {
     for (let i = 0; i < m; i++) {
@@ -56,7 +56,6 @@ export function matmulReference(
       for (let j = 0; j < n; j++) c[(s * m + i) * n + j] = row[j]! + (bias?.[j] ?? 0);
     }
   }
-  return c;
 }
 
 /** Lengths of a linear layer. */

@@ -49,8 +49,6 @@ export const TOLERANCE = {
   network: { absolute: 1e-4, relative: 1e-4 },
   /** Slopes of a network in float64 against central differences, relative to the largest slope. */
   networkSlope: { absolute: 1e-6, relative: 1e-6 },
-  /** The same when values on the way are rounded to f32: 1e-7 over twice a step of 5e-5. */
-  roundedSlope: { absolute: 2e-3, relative: 1e-3 },
   /** One network on two execution providers. */
   provider: { absolute: 1e-3, relative: 1e-3 },
   /** Gradients of a whole network in f32 against PyTorch's in float64. */
