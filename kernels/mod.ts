@@ -20,6 +20,7 @@ export * from "./background_mask/mod.ts";
 export * from "./batch_norm/mod.ts";
 export * from "./binary_cross_entropy/mod.ts";
 export * from "./channel_norms/mod.ts";
+export * from "./class_centres/mod.ts";
 export * from "./class_token/mod.ts";
 export * from "./column_reduce/mod.ts";
 export * from "./combine_rows/mod.ts";

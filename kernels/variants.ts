@@ -43,6 +43,7 @@ const ROW_OPERATIONS = [
   "normHinge",
   "crossEntropy",
   "binaryCrossEntropy",
+  "centreLoss",
   "layerNormGradient",
   "l2NormalizeGradient",
   "gradientNorm",
@@ -100,6 +101,7 @@ export const KERNEL_VARIANTS: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(POINTWISE.map((operation) => [operation, POINTWISE_VARIANTS])),
   ...Object.fromEntries(COLUMN_OPERATIONS.map((operation) => [operation, COLUMN_VARIANTS])),
   classSums: ["naive", "columns", "classes"],
+  updateCentres: ["naive", "samples"],
   gatedProduct: ["naive", "register"],
   augment: ["naive", "quads"],
   preprocess: ["naive", "passes"],
@@ -132,6 +134,7 @@ export function describeVariants(gpu: Gpu): Record<string, string> {
   for (const operation of COLUMN_OPERATIONS) automatic[operation] = isSoftware ? "serial" : "tree";
   for (const operation of POINTWISE) automatic[operation] = "vector";
   automatic["classSums"] = isSoftware ? "columns" : "classes";
+  automatic["updateCentres"] = "samples";
   automatic["gatedProduct"] = "register";
   automatic["augment"] = "quads, naive where the width is no multiple of four";
   automatic["preprocess"] = "passes";
