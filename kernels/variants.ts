@@ -102,6 +102,10 @@ export const KERNEL_VARIANTS: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(COLUMN_OPERATIONS.map((operation) => [operation, COLUMN_VARIANTS])),
   classSums: ["naive", "columns", "classes"],
   updateCentres: ["naive", "samples"],
+  objectMask: ["naive", "serial", "tree"],
+  prefixSum: ["naive", "serial", "tree"],
+  raggedGather: ["naive", "serial", "tree"],
+  raggedMean: ["naive", "serial", "tree"],
   gatedProduct: ["naive", "register"],
   augment: ["naive", "quads"],
   preprocess: ["naive", "passes"],
@@ -135,6 +139,9 @@ export function describeVariants(gpu: Gpu): Record<string, string> {
   for (const operation of POINTWISE) automatic[operation] = "vector";
   automatic["classSums"] = isSoftware ? "columns" : "classes";
   automatic["updateCentres"] = "samples";
+  for (const operation of ["objectMask", "prefixSum", "raggedGather", "raggedMean"]) {
+    automatic[operation] = isSoftware ? "serial" : "tree";
+  }
   automatic["gatedProduct"] = "register";
   automatic["augment"] = "quads, naive where the width is no multiple of four";
   automatic["preprocess"] = "passes";

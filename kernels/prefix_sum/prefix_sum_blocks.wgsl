@@ -1,0 +1,72 @@
+// Sums of blocks of LANES * run integers, the first pass of prefix sums over more than one block.
+//
+//   sums[b] = sum of the elements b LANES run to (b + 1) LANES run - 1 of x
+//
+// Shapes: x: i32[length], bound twice (scalars and vec4, the same memory); sums: i32[blocks]. run is a
+// multiple of 4.
+// Dispatch: gridFor(blocks, WORKGROUP / LANES); the grid folds x into y. LANES invocations share a
+// block: 1 is the serial variant, WORKGROUP the tree variant. Loop turns of an invocation: run / 4.
+
+override WORKGROUP: u32 = 8u;
+override LANES: u32 = 1u; // a power of two that divides WORKGROUP
+
+struct Params {
+  length: u32,
+  run: u32, // elements of a lane
+  blocks: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<i32>;
+@group(0) @binding(1) var<storage, read> x4: array<vec4<i32>>;
+@group(0) @binding(2) var<storage, read_write> sums: array<i32>;
+@group(1) @binding(0) var<uniform> params: Params;
+
+var<workgroup> shared_sums: array<i32, WORKGROUP>;
+
+// Four elements from the i-th on, zeros behind the last one.
+fn four(i: u32) -> vec4<i32> {
+  if (i + 3u < params.length) {
+    return x4[i >> 2u];
+  }
+  var some = vec4<i32>(x[i], 0, 0, 0);
+  if (i + 1u < params.length) {
+    some.y = x[i + 1u];
+  }
+  if (i + 2u < params.length) {
+    some.z = x[i + 2u];
+  }
+  return some;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let block = (wid.y * grid.x + wid.x) * (WORKGROUP / LANES) + local / LANES;
+  let lane = local % LANES;
+  var begin = params.length;
+  if (block < params.blocks) {
+    begin = min(params.length, (block * LANES + lane) * params.run);
+  }
+  let end = min(params.length, begin + params.run);
+  var sums4 = vec4<i32>(0);
+  for (var i = begin; i < end; i += 4u) {
+    sums4 += four(i);
+  }
+  var sum = (sums4.x + sums4.y) + (sums4.z + sums4.w);
+  if (LANES > 1u) {
+    shared_sums[local] = sum;
+    for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
+      workgroupBarrier();
+      if (lane < stride) {
+        sum += shared_sums[local + stride];
+        shared_sums[local] = sum;
+      }
+    }
+  }
+  if (lane == 0u && block < params.blocks) {
+    sums[block] = sum;
+  }
+}

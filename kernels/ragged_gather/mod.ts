@@ -1,0 +1,321 @@
+/**
+ * Packing the kept rows of images one behind the other.
+ *
+ * @module
+ */
+
+import {
+  type Context,
+  type GpuContext,
+  gridFor,
+  isGpu,
+  type Kernel,
+  ShapeError,
+  type Tensor,
+} from "../../runtime/mod.ts";
+import { hostFloats, outputTensor, requireDType, requireShape } from "../_arguments.ts";
+import type { OutOption } from "../_out.ts";
+import { LOOP_TURNS } from "../_products.ts";
+import { requireOffsets } from "../_ragged.ts";
+import { unrolled } from "../_unroll.ts";
+import { raggedGatherReference } from "./reference.ts";
+import mainSource from "./ragged_gather.wgsl" with { type: "text" };
+import naiveSource from "./ragged_gather_naive.wgsl" with { type: "text" };
+import placesSource from "./ragged_gather_places.wgsl" with { type: "text" };
+
+const NAIVE: Kernel = {
+  name: "ragged_gather_naive",
+  wgsl: naiveSource,
+  bindings: ["read", "read", "read", "read_write"],
+  params: {
+    images: "u32",
+    tokens: "u32",
+    columns: "u32",
+    rows: "u32",
+    first: "u32",
+    last: "u32",
+  },
+};
+
+const PLACES: Kernel = {
+  name: "ragged_gather_places",
+  wgsl: placesSource,
+  bindings: ["read", "read", "read_write"],
+  params: { images: "u32", tokens: "u32", capacity: "u32" },
+};
+
+const MAIN = /* @__PURE__ */ unrolled({
+  name: "ragged_gather",
+  wgsl: mainSource,
+  bindings: ["read", "read", "read", "read_write"],
+  params: { rows: "u32", columns: "u32", span: "u32", spans: "u32", lists: "u32" },
+});
+
+/**
+ * How rows are packed: `naive` has each row count what is kept before it; `serial` and `tree` first
+ * note where each packed row comes from, `serial` with an image and then a row per invocation, `tree`
+ * with an image per workgroup and then an element per invocation.
+ */
+export type RaggedGatherVariant = "naive" | "serial" | "tree";
+
+/** The variants, the baseline first. */
+export const RAGGED_GATHER_VARIANTS: readonly RaggedGatherVariant[] = ["naive", "serial", "tree"];
+
+const NAIVE_WORKGROUP = 64;
+const SERIAL_WORKGROUP = 8;
+const TREE_WORKGROUP = 64;
+/** Elements that an invocation of the serial variant copies at most. */
+const SERIAL_SPAN = 256;
+
+/** Tensors of {@linkcode raggedGather}. */
+export interface RaggedGatherInputs {
+  /** Tokens of all images, f32 [N, T, E]. */
+  readonly x: Tensor;
+  /** 1 for tokens that are kept, else 0: i32 [N, T]. */
+  readonly keep: Tensor;
+  /** The prefix sums of how many tokens of each image are kept, i32 [N + 1]. */
+  readonly offsets: Tensor;
+}
+
+/** Options of {@linkcode raggedGather}. */
+export interface RaggedGatherOptions extends OutOption {
+  /** Rows of the result; N T is always enough. */
+  readonly capacity: number;
+  /** Forces a variant; `serial` on software adapters and `tree` elsewhere by default. */
+  readonly variant?: RaggedGatherVariant | undefined;
+}
+
+/**
+ * The kept tokens of all images, packed one behind the other in their order.
+ *
+ * Rows behind the last one are zeros; tokens for which the capacity does not suffice are left out.
+ *
+ * @param ctx Where it runs.
+ * @param inputs The tokens, which are kept, and where each image begins.
+ * @param options Rows of the result, where it goes, and a forced variant.
+ * @returns f32 [capacity, E].
+ * @throws {ShapeError} When a shape does not fit.
+ * @throws {DTypeError} When `keep` or `offsets` does not hold i32, or another tensor not f32.
+ * @throws {RangeError} When the capacity is no whole number, or the forced variant does not exist or
+ * does not take such lengths.
+ *
+ * @example The second token of one image, both of another
+ * ```ts
+ * import { Host } from "@oodgpu/oodgpu/runtime";
+ * import { raggedGather } from "@oodgpu/oodgpu/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using host = new Host();
+ * const x = host.upload(new Float32Array([1, 2, 3, 4]), [2, 2, 1]);
+ * const keep = host.upload(new Int32Array([0, 1, 1, 1]), [2, 2]);
+ * const offsets = host.upload(new Int32Array([0, 1, 3]), [3]);
+ * const packed = raggedGather(host, { x, keep, offsets }, { capacity: 4 });
+ * assertEquals([...packed.data], [2, 3, 4, 0]);
+ * ```
+ */
+export function raggedGather(
+  ctx: Context,
+  inputs: RaggedGatherInputs,
+  options: RaggedGatherOptions,
+): Tensor {
+  const kernel = "raggedGather";
+  const { x, keep, offsets } = inputs;
+  const { capacity } = options;
+  requireDType(x, "f32", { kernel, name: "x" });
+  const [images, tokens, columns] = requireShape(x, ["N", "T", "E"], { kernel, name: "x" });
+  requireDType(keep, "i32", { kernel, name: "keep" });
+  requireShape(keep, [images!, tokens!], { kernel, name: "keep" });
+  if (requireOffsets(offsets, { kernel, name: "offsets" }) !== images) {
+    throw new ShapeError(kernel, "offsets", {
+      expected: `[${images! + 1}]`,
+      actual: offsets.shape,
+    });
+  }
+  if (!(Number.isInteger(capacity) && capacity >= 0)) {
+    throw new RangeError(
+      `Cannot run ${kernel}: "capacity" must be a whole number of at least 0: it is ${capacity}`,
+    );
+  }
+  const y = outputTensor(ctx, [capacity, columns!], { kernel, out: options.out });
+  if (isGpu(ctx)) {
+    const variant = variantOf(ctx, options);
+    const call = { images: images!, tokens: tokens!, columns: columns!, capacity };
+    if (y.size === 0) return y;
+    if (variant === "naive") naive(ctx, { ...inputs, y }, call);
+    else gather(ctx, { ...inputs, y }, { ...call, variant });
+    return y;
+  }
+  const into = hostFloats(y).fill(0);
+  raggedGatherReference(
+    {
+      x: hostFloats(x),
+      keep: keep.data as Int32Array,
+      offsets: offsets.data as Int32Array,
+    },
+    into,
+    columns!,
+  );
+  return y;
+}
+
+function variantOf(ctx: GpuContext, options: RaggedGatherOptions): RaggedGatherVariant {
+  const wanted = options.variant ?? ctx.gpu.variants["raggedGather"] ??
+    (ctx.gpu.adapter.isSoftware ? "serial" : "tree");
+  const known = RAGGED_GATHER_VARIANTS.find((variant) => variant === wanted);
+  if (known !== undefined) return known;
+  throw new RangeError(
+    `Cannot run raggedGather: there is no variant "${wanted}", expected one of ${
+      RAGGED_GATHER_VARIANTS.join(", ")
+    }`,
+  );
+}
+
+type Tensors = RaggedGatherInputs & { readonly y: Tensor };
+
+/** Lengths of a run. */
+interface Call {
+  readonly images: number;
+  readonly tokens: number;
+  readonly columns: number;
+  readonly capacity: number;
+}
+
+function naive(ctx: GpuContext, { x, keep, offsets, y }: Tensors, call: Call): void {
+  const { images, tokens, columns, capacity } = call;
+  requireTurns(ctx, "naive", tokens + 2 * columns);
+  ctx.dispatch(NAIVE, {
+    buffers: [x, keep, offsets, y],
+    params: { images, tokens, columns, rows: capacity, first: 0, last: images },
+    workgroups: gridFor(Math.max(images * tokens, capacity), NAIVE_WORKGROUP),
+  });
+}
+
+/**
+ * Records what the naive kernel does for one image alone: the unfused way, in which the host knows the
+ * offsets and takes one image after the other.
+ *
+ * @param ctx The GPU.
+ * @param inputs As for {@linkcode raggedGather}.
+ * @param run Which image, and where the rows go.
+ *
+ * @example The second of two images
+ * ```ts
+ * import { Gpu } from "@oodgpu/oodgpu/runtime";
+ * import { raggedGatherImage } from "@oodgpu/oodgpu/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using gpu = await Gpu.open();
+ * using scope = gpu.scope();
+ * const x = scope.upload(new Float32Array([1, 2]), [2, 1, 1]);
+ * const keep = scope.upload(new Int32Array([1, 1]), [2, 1]);
+ * const offsets = scope.upload(new Int32Array([0, 1, 2]), [3]);
+ * const y = scope.upload(new Float32Array(2), [2, 1]);
+ * raggedGatherImage(scope, { x, keep, offsets }, { image: 1, y });
+ * const [rows] = await scope.read(y);
+ * assertEquals([...rows!], [0, 2]);
+ * ```
+ */
+export function raggedGatherImage(
+  ctx: GpuContext,
+  { x, keep, offsets }: RaggedGatherInputs,
+  { image, y }: { readonly image: number; readonly y: Tensor },
+): void {
+  const [images, tokens, columns] = x.shape as readonly [number, number, number];
+  ctx.dispatch(NAIVE, {
+    buffers: [x, keep, offsets, y],
+    params: { images, tokens, columns, rows: y.shape[0]!, first: image, last: image + 1 },
+    workgroups: gridFor(tokens, NAIVE_WORKGROUP),
+  });
+}
+
+function gather(
+  ctx: GpuContext,
+  { x, keep, offsets, y }: Tensors,
+  call: Call & { readonly variant: "serial" | "tree" },
+): void {
+  const { images, tokens, capacity, variant } = call;
+  const tree = variant === "tree";
+  const lanes = tree ? TREE_WORKGROUP : 1;
+  const workgroup = tree ? TREE_WORKGROUP : SERIAL_WORKGROUP;
+  requireTurns(ctx, variant, 2 * Math.ceil(tokens / lanes) + lanes);
+  using scope = ctx.scope();
+  const places = scope.empty([capacity], "u32", { label: "where packed rows come from" });
+  scope.dispatch(PLACES, {
+    buffers: [keep, offsets, places],
+    params: { images, tokens, capacity },
+    workgroups: gridFor(images, workgroup / lanes),
+    overrides: { WORKGROUP: workgroup, LANES: lanes },
+  });
+  const vector = call.columns % 4 === 0;
+  const columns = vector ? call.columns / 4 : call.columns;
+  const spans = tree ? columns : Math.ceil(columns / SERIAL_SPAN);
+  scope.dispatch(MAIN({ Elem: vector ? "vec4<f32>" : "f32" }), {
+    buffers: [x, places, offsets, y],
+    params: {
+      rows: capacity,
+      columns,
+      span: Math.ceil(columns / spans),
+      spans,
+      lists: images,
+    },
+    workgroups: gridFor(capacity * spans, workgroup),
+    overrides: { WORKGROUP: workgroup },
+  });
+}
+
+function requireTurns(ctx: GpuContext, variant: RaggedGatherVariant, turns: number): void {
+  if (!ctx.gpu.adapter.isSoftware || turns <= LOOP_TURNS) return;
+  throw new RangeError(
+    `Cannot run raggedGather: the variant "${variant}" takes at most ${LOOP_TURNS} loop turns on a ` +
+      `software adapter: these lengths take ${turns}`,
+  );
+}
+
+/** Lengths of {@linkcode raggedGather}, for its operations and bytes. */
+export interface RaggedGatherShape {
+  /** Tokens of all images together, N T. */
+  readonly tokens: number;
+  /** Rows that are kept. */
+  readonly rows: number;
+  /** Rows of the result. */
+  readonly capacity: number;
+  /** Width of a row, E. */
+  readonly columns: number;
+}
+
+/**
+ * Floating-point operations of {@linkcode raggedGather}: none, it moves rows.
+ *
+ * @returns Zero.
+ *
+ * @example Nothing to count
+ * ```ts
+ * import { raggedGatherFlops } from "@oodgpu/oodgpu/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(raggedGatherFlops(), 0);
+ * ```
+ */
+export function raggedGatherFlops(): number {
+  return 0;
+}
+
+/**
+ * Bytes that {@linkcode raggedGather} must move at least: the mask read once, the kept rows read, all
+ * rows of the result written.
+ *
+ * @param shape Its lengths.
+ * @returns 4 (tokens + (rows + capacity) E).
+ *
+ * @example Two of five tokens
+ * ```ts
+ * import { raggedGatherBytes } from "@oodgpu/oodgpu/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(raggedGatherBytes({ tokens: 5, rows: 2, capacity: 5, columns: 4 }), 132);
+ * ```
+ */
+export function raggedGatherBytes(shape: RaggedGatherShape): number {
+  const { tokens, rows, capacity, columns } = shape;
+  return 4 * (tokens + (rows + capacity) * columns);
+}
