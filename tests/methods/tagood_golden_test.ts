@@ -173,24 +173,24 @@ for (const run of golden.runs) {
   gpuTest(`TagOOD trains on the GPU as PyTorch trains it: ${run.variant}`, async ({ gpu }) => {
     const trained = await trainAs(run, gpu);
     const column = (name: string) => trained.rows.map(({ values }) => values[name]!);
-    assertClose(column("cross_entropy"), run.cross_entropy, TOLERANCE.trainingCurve, "entropy");
-    assertClose(column("distance"), run.mse, TOLERANCE.trainingCurve, "distance");
-    assertClose(column("accuracy"), run.accuracy, TOLERANCE.trainingCurve, "accuracy");
-    assertClose(trained.centres, run.centres, TOLERANCE.trainingCurve, "centres");
+    assertClose(column("cross_entropy"), run.cross_entropy, TOLERANCE.smoothTraining, "entropy");
+    assertClose(column("distance"), run.mse, TOLERANCE.smoothTraining, "distance");
+    assertClose(column("accuracy"), run.accuracy, TOLERANCE.smoothTraining, "accuracy");
+    assertClose(trained.centres, run.centres, TOLERANCE.smoothTraining, "centres");
     for (const [name, weights] of trained.parameters) {
       if (NOISE.test(name)) continue;
       const expected = run.final[name as keyof typeof run.final];
       const squares = weights.reduce((sum, value) => sum + value * value, 0);
-      assertClose(weights.slice(0, 4), expected.first, TOLERANCE.trainingCurve, name);
-      assertClose([squares], [expected.squares], TOLERANCE.trainingCurve, `squares of ${name}`);
+      assertClose(weights.slice(0, 4), expected.first, TOLERANCE.smoothTraining, name);
+      assertClose([squares], [expected.squares], TOLERANCE.smoothTraining, `squares of ${name}`);
     }
     const found = await heldOutOf(trained, gpu);
     const { z, logits, ...scores } = run.held_out;
-    assertClose(seenRows(found.features, width), z, TOLERANCE.trainingCurve, "features");
-    assertClose(seenRows(found.logits, classes), logits, TOLERANCE.trainingCurve, "logits");
+    assertClose(seenRows(found.features, width), z, TOLERANCE.smoothTraining, "features");
+    assertClose(seenRows(found.logits, classes), logits, TOLERANCE.smoothTraining, "logits");
     for (const name of ["cosine", "euclidean", "kl"] as const) {
       const expected = SEEN.map((i) => scores[name][i]!);
-      assertClose(SEEN.map((i) => found[name][i]!), expected, TOLERANCE.trainingCurve, name);
+      assertClose(SEEN.map((i) => found[name][i]!), expected, TOLERANCE.smoothTraining, name);
     }
   });
 
