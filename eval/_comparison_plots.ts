@@ -9,6 +9,7 @@ import { scaleLinear, scalePoint } from "d3-scale";
 // @ts-types="@types/d3-shape"
 import { line } from "d3-shape";
 import { type Markup, markup } from "./_html.ts";
+import { apart } from "./_plot_labels.ts";
 import { percent } from "./_report_text.ts";
 import type { SensitivityCurve } from "./comparison_report.ts";
 
@@ -90,16 +91,4 @@ export function sensitivityPlot(curve: SensitivityCurve): Markup {
     }" y="${ends[index]!.toFixed(1)}" dy=".32em">${name}</text></g>`;
   });
   return markup`<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Figures over ${curve.name}">${grid}${labels}${lines}</svg>`;
-}
-
-const LABEL_HEIGHT = 14;
-
-/** Heights of labels that want to stand at `wanted`, moved down where they would overlap. */
-function apart(wanted: readonly number[]): number[] {
-  const placed = [...wanted];
-  const order = wanted.map((_, i) => i).sort((a, b) => wanted[a]! - wanted[b]!);
-  order.slice(1).forEach((index, i) => {
-    placed[index] = Math.max(placed[index]!, placed[order[i]!]! + LABEL_HEIGHT);
-  });
-  return placed;
 }

@@ -6,13 +6,12 @@
 
 import { UserError } from "../runtime/errors.ts";
 import { heatMap, sensitivityPlot } from "./_comparison_plots.ts";
+import { histogramRows, KINDS_LEGEND } from "./_histogram_rows.ts";
 import { type Markup, markup } from "./_html.ts";
-import { histogramPlot, histogramRange } from "./_report_plots.ts";
 import type { Section } from "./_report_section.ts";
 import { percent } from "./_report_text.ts";
 import type { Change, ComparisonRow } from "./comparison.ts";
 import type { ComparisonReport, ReportMap } from "./comparison_report.ts";
-import type { Scores } from "./scores.ts";
 
 /** The table: methods by sets, AUROC and FPR95 before and after. */
 export function changesSection({ comparison }: ComparisonReport): Section {
@@ -57,8 +56,8 @@ export function normsSection({ norms }: ComparisonReport): Section {
     id: "norms",
     name: "Norms",
     markup:
-      markup`<section id="norms"><h2>Norms of the features</h2><p class="about">${"‖z̄‖₂ of the penultimate features. Tuning is meant to shorten those of what shows no object of a known class. "}The dashed line is the threshold that keeps 95 % of the in-distribution images.</p>${LEGEND}${
-        histograms([
+      markup`<section id="norms"><h2>Norms of the features</h2><p class="about">${"‖z̄‖₂ of the penultimate features. Tuning is meant to shorten those of what shows no object of a known class. "}The dashed line is the threshold that keeps 95 % of the in-distribution images.</p>${KINDS_LEGEND}${
+        histogramRows([
           { name: "before", sets: norms.before },
           { name: "after", sets: norms.after },
         ])
@@ -76,33 +75,13 @@ export function scoresSection({ scores, comparison }: ComparisonReport): Section
     id: "scores",
     name: "Scores",
     markup:
-      markup`<section id="scores"><h2>Scores of ${method}</h2><p class="about">Right is more in-distribution.</p>${LEGEND}${
-        histograms([
+      markup`<section id="scores"><h2>Scores of ${method}</h2><p class="about">Right is more in-distribution.</p>${KINDS_LEGEND}${
+        histogramRows([
           { name: "before", sets: of(scores.before) },
           { name: "after", sets: of(scores.after) },
         ])
       }</section>`,
   };
-}
-
-const LEGEND =
-  markup`<ul class="legend plain" aria-label="Kinds of images"><li style="--c:var(--id)"><span class="swatch"></span>in-distribution</li><li style="--c:var(--ood)"><span class="swatch"></span>OOD</li></ul>`;
-
-/** One row of histograms for each model; a row has one axis. */
-function histograms(
-  rows: readonly { readonly name: string; readonly sets: ReadonlyMap<string, Scores> }[],
-): Markup {
-  const names = [...rows[0]!.sets.keys()].filter((name) => name !== "id");
-  const lines = rows.map(({ name, sets }) => {
-    const id = sets.get("id")!;
-    const range = histogramRange([...sets.values()]);
-    return markup`<div class="name">${name}</div>${
-      names.map((set) => histogramPlot({ id, ood: sets.get(set)!, method: name, set, range }))
-    }`;
-  });
-  return markup`<div class="scroll" tabindex="0" role="region" aria-label="Histograms"><div class="hist" style="--n:${names.length}"><div class="head"></div>${
-    names.map((name) => markup`<div class="head">${name}</div>`)
-  }${lines}</div></div>`;
 }
 
 /** Pictures and maps by set; `null` when none were drawn. */

@@ -127,6 +127,16 @@ td.up b{color:var(--heat)}td.down b{color:var(--ood)}
 .maps img,.maps svg{width:100%;aspect-ratio:1;border-radius:5px;display:block;image-rendering:pixelated;background:var(--hair)}
 .maps figcaption{margin-top:6px;font-size:12px;color:var(--soft);overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
 .curve{fill:none;stroke:var(--c);stroke-width:2}
+.strong .curve{stroke-width:3.2}
+.leader{fill:none;stroke:var(--c);stroke-width:1;opacity:.45}
+.frame{fill:var(--card);stroke:var(--line)}
+.dots{fill:none;stroke:var(--c);stroke-width:5.4;stroke-linecap:round;stroke-opacity:.72}
+.marks{fill:var(--c);fill-opacity:.78;stroke:none}
+.cross{fill:none;stroke:var(--c);stroke-width:1.2;stroke-opacity:.75}
+svg.glyph{flex:none;width:12px;height:12px;margin-right:8px}
+table.choices{min-width:min(100%,640px)}
+td.tickmark,th.tickmark{text-align:center}
+td.tickmark{color:var(--accent)}
 footer{margin-top:80px;padding-top:20px;padding-bottom:56px;color:var(--faint);font-size:13px}
 :focus-visible{outline:2px solid var(--accent);outline-offset:3px;border-radius:3px}
 @media (max-width:640px){main,header,footer{padding-left:18px;padding-right:18px}header{padding-top:36px}section{margin-top:54px}

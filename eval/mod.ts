@@ -17,6 +17,8 @@
  * @module
  */
 
+export * from "./ablation.ts";
+export * from "./ablation_report.ts";
 export * from "./bootstrap.ts";
 export * from "./comparison.ts";
 export * from "./comparison_report.ts";
