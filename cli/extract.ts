@@ -67,6 +67,11 @@ export const extractCommand: Command = {
       choices: ["none", "f16", "f32"],
       default: "none",
     },
+    {
+      name: "keys",
+      value: "KEYS",
+      help: "store just these of what the model offers, as features,logits (default all)",
+    },
     { name: "odin", help: "store logits of images moved against their gradient, for odin" },
     {
       name: "odin-temperature",
@@ -143,6 +148,12 @@ function readOptions(
   const workers = args.number("workers", { ...whole, minimum: 0 });
   const [shard, block] = [args.text("shard"), args.text("block")];
   const odin = odinSettings(args);
+  const keys = args.text("keys")?.split(",").map((key) => key.trim());
+  if (keys?.includes("")) {
+    throw new UsageError(
+      `The option --keys must be names with commas between: it is "${args.text("keys")}"`,
+    );
+  }
   return {
     model: args.need("model"),
     device: args.need("device") as ExtractionDevice,
@@ -154,6 +165,7 @@ function readOptions(
     ...(threads === undefined ? {} : { threads }),
     ...(workers === undefined ? {} : { workers }),
     ...(block === undefined ? {} : { block }),
+    ...(keys === undefined ? {} : { keys }),
     ...(odin === undefined ? {} : { odin }),
     ...(shard === undefined ? {} : { shard: parseShard(shard) }),
   };

@@ -10,6 +10,7 @@ import { FeatureWriter } from "../data/feature_writer.ts";
 import type { PreprocessSpec } from "../kernels/preprocess/mod.ts";
 import { type Context, Gpu, GpuUnavailableError, Host, UserError } from "../runtime/mod.ts";
 import { withBlock } from "./block.ts";
+import { chooseKeys } from "./_extraction_keys.ts";
 import { exposeForExtraction, type ExtractionModel } from "./expose.ts";
 import type { ExtractionDevice, ExtractionOptions, OdinStart } from "./extraction_options.ts";
 import { headWeights } from "./head_weights.ts";
@@ -17,7 +18,7 @@ import { inspect } from "./inspect.ts";
 import type { Inspection } from "./inspection.ts";
 import { type OnnxModel, parseModel, readModel, writeModel } from "./model.ts";
 import { completePreprocessing } from "./preprocessing.ts";
-import { loadSidecar, OUTPUT_KEYS } from "./sidecar.ts";
+import { loadSidecar } from "./sidecar.ts";
 import config from "../deno.json" with { type: "json" };
 
 /**
@@ -39,6 +40,8 @@ export interface LoadedModel {
   readonly sha256: string;
   readonly inspection: Inspection;
   readonly extraction: ExtractionModel;
+  /** The keys that are stored of the model's values without a reducer. */
+  readonly rows: readonly string[];
 }
 
 export async function loadModel(options: ExtractionOptions): Promise<LoadedModel> {
@@ -49,12 +52,19 @@ export async function loadModel(options: ExtractionOptions): Promise<LoadedModel
   const found = inspect(model, sidecar === undefined ? {} : { sidecar });
   const { block } = options;
   const inspection = block === undefined ? found : withBlock(found, { model, block });
+  const name = path.split(/[\\/]/).pop()!;
+  const { outputs, rows } = chooseKeys({ ...inspection, name }, options);
   return {
     model,
-    name: path.split(/[\\/]/).pop()!,
+    name,
     sha256: await hashModel(options.model, model),
     inspection,
-    extraction: exposeForExtraction(model, inspection),
+    extraction: exposeForExtraction(
+      model,
+      inspection,
+      outputs.length === 0 ? {} : { keys: outputs },
+    ),
+    rows,
   };
 }
 
@@ -130,7 +140,6 @@ export interface Plan {
   readonly batch: number;
   /** Keys of rows and of the head. */
   readonly keys: readonly string[];
-  readonly storeMap: boolean;
   readonly labels: Int32Array<ArrayBuffer>;
   readonly labelNames: readonly string[] | undefined;
   readonly unknownClasses: readonly string[];
@@ -141,7 +150,7 @@ export function makePlan(
   source: LoadedModel,
   executor: Executor,
 ): Plan {
-  const { inspection, extraction } = source;
+  const { inspection } = source;
   const { spec, size, guessed } = completePreprocessing(inspection, options);
   const batch = options.batch ?? defaultBatch(options, { size, device: executor.device });
   if (!Number.isInteger(batch) || batch < 1) {
@@ -149,24 +158,16 @@ export function makePlan(
       `Cannot extract in batches of ${batch}: a whole number from 1 was expected`,
     );
   }
-  const { featureMap = "none" } = options;
-  const storeMap = featureMap !== "none" && extraction.names.feature_map !== undefined;
-  if (featureMap !== "none" && !storeMap) {
-    throw new UserError(
-      `Cannot store feature maps of "${source.name}": ${inspection.reasons.featureMap}`,
-    );
-  }
-  const rows = OUTPUT_KEYS.filter((key) => extraction.names[key] !== undefined)
-    .flatMap((key): string[] =>
-      key !== "feature_map" ? [key] : storeMap ? [key, "feature_norms"] : ["feature_norms"]
-    );
-  if (options.odin !== undefined) rows.push("odin_logits");
+  const rows = [
+    ...source.rows,
+    ...(options.odin === undefined ? [] : ["odin_logits"]),
+    ...(options.reduce?.stored ?? []),
+  ];
   return {
     spec,
     guessed,
     size,
     batch,
-    storeMap,
     keys: [...rows, "labels", ...(inspection.head ? ["head.weight", "head.bias"] : [])],
     ...labelsFor(options.images, inspection),
   };
@@ -225,7 +226,7 @@ export async function openWriter(
   },
 ): Promise<FeatureWriter> {
   const { source, plan, executor, odin } = parts;
-  const { head, featureMap, features, reasons } = source.inspection;
+  const { head, featureMap, features, reasons, tags, tagThresholds } = source.inspection;
   const { images } = options;
   const shared: Record<string, SafetensorsArray> = {};
   if (head !== undefined) {
@@ -243,6 +244,7 @@ export async function openWriter(
       data_sha256: await hashImages(images),
       device: executor.name,
       keys: plan.keys.join(","),
+      ...(options.reduce === undefined ? {} : { reduction: options.reduce.identity }),
       ...(odin === undefined ? {} : {
         odin_temperature: String(odin.temperature),
         odin_epsilon: String(odin.epsilon),
@@ -261,6 +263,8 @@ export async function openWriter(
       onnxruntime_web: config.imports["onnxruntime-web"].split("@").pop()!,
       ...(plan.labelNames === undefined ? {} : { label_names: JSON.stringify(plan.labelNames) }),
       ...(plan.guessed ? { preprocessing_guessed: "true" } : {}),
+      ...(tags === undefined ? {} : { tag_names: JSON.stringify(tags) }),
+      ...(tagThresholds === undefined ? {} : { tag_thresholds: JSON.stringify(tagThresholds) }),
       // A score that needs the head quotes why there is none.
       ...(reasons.head === undefined ? {} : { "head.reason": reasons.head }),
     },

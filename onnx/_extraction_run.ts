@@ -2,14 +2,17 @@
 
 import { DecodePool, type DecodeSuccess } from "../data/decode_pool.ts";
 import type { FeatureRows, FeatureWriter, SkippedImage } from "../data/feature_writer.ts";
+import { countsKeyOf } from "../data/ragged.ts";
 import { channelNorms } from "../kernels/channel_norms/mod.ts";
 import { preprocessImages } from "../kernels/preprocess/mod.ts";
 import { type Context, Tensor, type TypedArray, UserError } from "../runtime/mod.ts";
 import type { Executor, LoadedModel, Plan } from "./_extraction_plan.ts";
+import { reduceBatch, reducedOutputs } from "./_extraction_reduce.ts";
+import { sumHeads, TAGGER_KEYS, type TaggerKey, taggerProblem } from "./_tagger.ts";
 import type { ExtractionOptions } from "./extraction_options.ts";
 import type { Odin } from "./odin.ts";
 import { type HostArray, type OnnxSession, openSession } from "./session.ts";
-import { OUTPUT_KEYS } from "./sidecar.ts";
+import type { SidecarOutputs } from "./sidecar.ts";
 
 const MIN_LOOK_AHEAD = 4;
 /** Bytes of decoded images that may wait for their batch. */
@@ -17,6 +20,11 @@ const LOOK_AHEAD_BYTES = 1 << 28;
 /** Bytes of decoded images in one batch: photos of a camera fill a batch sooner. */
 const BATCH_BYTES = 1 << 27;
 const DEFAULT_FLUSH_SECONDS = 10;
+/**
+ * Batches that are issued before the oldest is awaited. What a reducer reads in a second step waits
+ * behind the batch that was issued meanwhile; with one more the GPU is not idle until it is there.
+ */
+const AHEAD = { plain: 1, reduced: 2 } as const;
 
 /** Decoded images that go through the model together. */
 interface Batch {
@@ -120,19 +128,24 @@ export class ExtractionRun {
    */
   async #pump(pool: DecodePool): Promise<void> {
     const batches = this.#batches(pool);
-    let issued: Issued | undefined;
+    const issued: Issued[] = [];
+    const inSteps = this.#options.reduce !== undefined && this.#executor.device === "webgpu";
+    const ahead = inSteps ? AHEAD.reduced : AHEAD.plain;
     try {
       while (!this.#options.signal?.aborted) {
         const next = await this.timed("starved", () => batches.next());
         if (next.done) break;
-        const current = await this.#issue(next.value);
-        const before = issued;
-        issued = current;
-        if (before !== undefined) await this.#collect(before);
+        issued.push(await this.#issue(next.value));
+        if (issued.length > ahead) await this.#collect(issued.shift()!);
       }
     } finally {
-      if (issued !== undefined && !this.#broken) await this.#collect(issued);
-      await batches.return(undefined);
+      try {
+        while (issued.length > 0 && !this.#broken) await this.#collect(issued.shift()!);
+      } finally {
+        // Those behind a failure are not stored, but nothing may go on after this call.
+        await Promise.allSettled(issued.map(({ outputs }) => outputs));
+        await batches.return(undefined);
+      }
     }
   }
 
@@ -200,7 +213,10 @@ export class ExtractionRun {
       "backbone",
       () => this.#session!.run({ [this.#source.extraction.input]: input }),
     );
+    const { reduce } = this.#options;
+    const kept = new Set<unknown>();
     try {
+      this.#checkTagger(batch, outputs);
       const rows = this.#rows(scope, outputs);
       // What it returns is written over by the next batch, after the copy below.
       if (this.#odin !== undefined) rows.push(["odin_logits", this.#odin.logits(input)]);
@@ -209,16 +225,35 @@ export class ExtractionRun {
       const read = gpu.read(...onGpu.map(([, tensor]) => tensor));
       const toHost = (arrays: readonly TypedArray[]) =>
         Object.fromEntries(rows.map(([key, value]): [string, HostArray] => {
-          if (!(value instanceof Tensor)) return [key, value];
+          if (!(value instanceof Tensor)) return [key, asStored(key, value)];
           const data = arrays[onGpu.findIndex(([name]) => name === key)]!;
-          return [key, { data: floats(data), shape: value.shape }];
+          return [key, asStored(key, { data: floats(data), shape: value.shape })];
         }));
-      return { outputs: read.then(toHost) };
+      const stored = read.then(toHost);
+      if (reduce === undefined) return { outputs: stored };
+      const names = this.#source.extraction.names;
+      for (const output of reducedOutputs(reduce, { outputs, names })) kept.add(output);
+      const reduced = this.#reduce(batch, outputs);
+      return { outputs: joined(stored, reduced) };
     } finally {
       for (const output of Object.values(outputs)) {
-        if (output instanceof Tensor) output.dispose();
+        if (output instanceof Tensor && !kept.has(output)) output.dispose();
       }
     }
+  }
+
+  /** What the reducer makes of a batch; nothing where there is none. */
+  async #reduce(
+    batch: Batch,
+    outputs: Readonly<Record<string, Tensor | HostArray>>,
+  ): Promise<Readonly<Record<string, HostArray>>> {
+    const { reduce } = this.#options;
+    if (reduce === undefined) return {};
+    return await reduceBatch(this.#executor.ctx, reduce, {
+      outputs,
+      names: this.#source.extraction.names,
+      refuse: (key, image) => this.#notFinite(key, { what: "a NaN or an infinity", batch, image }),
+    });
   }
 
   async #runInWasm(batch: Batch): Promise<Record<string, HostArray>> {
@@ -232,12 +267,17 @@ export class ExtractionRun {
     // It is awaited after the model; until then a failure must not count as unhandled.
     moved.catch(() => {});
     const outputs = await this.#session!.run({ [this.#source.extraction.input]: input });
+    this.#checkTagger(batch, outputs);
     using scope = this.#executor.ctx.scope();
     return {
+      ...await this.#reduce(batch, outputs),
       ...Object.fromEntries(
         this.#rows(scope, outputs).map(([key, value]): [string, HostArray] => [
           key,
-          value instanceof Tensor ? { data: floats(value.data), shape: value.shape } : value,
+          asStored(
+            key,
+            value instanceof Tensor ? { data: floats(value.data), shape: value.shape } : value,
+          ),
         ]),
       ),
       ...await moved,
@@ -256,25 +296,31 @@ export class ExtractionRun {
     return { "odin_logits": { data: read as Float32Array<ArrayBuffer>, shape: logits.shape } };
   }
 
-  /** What is stored of a run's outputs: all but the map, of which the norms. */
+  /** The graph may tell no shapes, or others than there are. */
+  #checkTagger(batch: Batch, outputs: Readonly<Record<string, Tensor | HostArray>>): void {
+    const { inspection, name, extraction: { names } } = this.#source;
+    const images = batch.loaded.length;
+    const shapes: Partial<Record<TaggerKey, readonly number[]>> = {};
+    for (const key of TAGGER_KEYS) {
+      const shape = names[key] === undefined ? undefined : outputs[names[key]]!.shape;
+      if (shape !== undefined) shapes[key] = shape;
+    }
+    const problem = taggerProblem(shapes, inspection, images);
+    if (problem !== undefined) throw new UserError(`Cannot extract with "${name}": ${problem}`);
+  }
+
+  /** What is stored of a run's outputs as it is, and of the map the norms. */
   #rows(
     ctx: Context,
     outputs: Readonly<Record<string, Tensor | HostArray>>,
   ): [string, Tensor | HostArray][] {
-    const rows: [string, Tensor | HostArray][] = [];
-    for (const key of OUTPUT_KEYS) {
-      const name = this.#source.extraction.names[key];
-      if (name === undefined) continue;
-      const output = outputs[name]!;
-      if (key !== "feature_map") {
-        rows.push([key, output]);
-        continue;
-      }
-      if (this.#plan.storeMap) rows.push([key, output]);
+    const { rows, extraction: { names } } = this.#source;
+    return rows.map((key): [string, Tensor | HostArray] => {
+      if (key !== "feature_norms") return [key, outputs[names[key as keyof SidecarOutputs]!]!];
+      const output = outputs[names.feature_map!]!;
       const map = output instanceof Tensor ? output : ctx.upload(output.data, output.shape);
-      rows.push(["feature_norms", channelNorms(ctx, { map })]);
-    }
-    return rows;
+      return [key, channelNorms(ctx, { map })];
+    });
   }
 
   /** Awaits a batch's results, has the ones before it written, and hands these on to be written. */
@@ -336,12 +382,21 @@ export class ExtractionRun {
       if (key === "feature_map" || !(data instanceof Float32Array)) continue;
       const wrong = data.findIndex((value) => !Number.isFinite(value));
       if (wrong < 0) continue;
-      const { name } = batch.loaded[Math.floor(wrong / (data.length / shape[0]!))]!;
-      throw new UserError(
-        `Cannot extract with "${this.#source.name}": it gives ${data[wrong]} in "${key}" for the ` +
-          `image "${name}"; check the model and its preprocessing`,
-      );
+      const row = Math.floor(wrong / (data.length / shape[0]!));
+      const counts = arrays[countsKeyOf(key) ?? ""]?.data;
+      const image = counts === undefined ? row : imageOfRow(row, counts);
+      throw this.#notFinite(key, { what: String(data[wrong]), batch, image });
     }
+  }
+
+  #notFinite(
+    key: string,
+    { what, batch, image }: { what: string; batch: Batch; image: number },
+  ): UserError {
+    return new UserError(
+      `Cannot extract with "${this.#source.name}": it gives ${what} in "${key}" for the image ` +
+        `"${batch.loaded[image]!.name}"; check the model and its preprocessing`,
+    );
   }
 
   /** How many images may be decoded ahead: two batches, or what fits the memory set aside. */
@@ -356,6 +411,32 @@ export class ExtractionRun {
     const fits = Math.floor(LOOK_AHEAD_BYTES / bytes);
     return Math.max(MIN_LOOK_AHEAD, Math.min(2 * this.#plan.batch, fits));
   }
+}
+
+/** The image that a row of a ragged array belongs to. */
+function imageOfRow(row: number, counts: ArrayLike<number>): number {
+  let image = 0;
+  for (let left = row - counts[0]!; left >= 0; left -= counts[++image]!);
+  return image;
+}
+
+/** The arrays of all parts; it fails only when none of them goes on any more. */
+async function joined(
+  ...parts: readonly Promise<Readonly<Record<string, HostArray>>>[]
+): Promise<Readonly<Record<string, HostArray>>> {
+  const settled = await Promise.allSettled(parts);
+  return Object.assign(
+    {},
+    ...settled.map((result) => {
+      if (result.status === "rejected") throw result.reason;
+      return result.value;
+    }),
+  );
+}
+
+/** An array as it is stored: attention is summed over its heads. */
+function asStored(key: string, array: HostArray): HostArray {
+  return key === "attention" && array.shape.length === 4 ? sumHeads(array) : array;
 }
 
 function bytesOf({ image, pixels }: DecodeSuccess): number {

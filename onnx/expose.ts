@@ -5,6 +5,7 @@
  */
 
 import { UserError } from "../runtime/errors.ts";
+import { sourceOf } from "./_value_sources.ts";
 import { makeAttribute } from "./attribute.ts";
 import { exposeOutputs, pruneUnused, withGraph } from "./edit.ts";
 import type { Inspection, ValueSource } from "./inspection.ts";
@@ -109,17 +110,6 @@ export function exposeMaps(model: OnnxModel, values: readonly string[]): MapsMod
   );
   const grown = withGraph(model, { node: [...model.graph.proto.node, ...adapters.nodes] });
   return { model: withOnlyOutputs(grown, names), names };
-}
-
-function sourceOf(inspection: Inspection, key: keyof SidecarOutputs): ValueSource | undefined {
-  switch (key) {
-    case "feature_map":
-      return inspection.featureMap;
-    case "tag_logits":
-      return inspection.tagLogits;
-    default:
-      return inspection[key];
-  }
 }
 
 /** Makes just these values outputs, in their order, and drops what none of them needs. */

@@ -5,12 +5,13 @@
  */
 
 import type { ImageSet } from "../data/images.ts";
+import type { HostArray } from "../data/feature_set.ts";
 import type { ShardOf, SkippedImage } from "../data/feature_writer.ts";
 import type { PreprocessSpec } from "../kernels/preprocess/mod.ts";
-import type { Gpu } from "../runtime/mod.ts";
+import type { Context, Gpu, Tensor } from "../runtime/mod.ts";
 import type { Inspection } from "./inspection.ts";
 import type { OdinSettings } from "./odin.ts";
-import type { Sidecar } from "./sidecar.ts";
+import type { Sidecar, SidecarOutputs } from "./sidecar.ts";
 
 /** Where a model may run: `auto` is webgpu on a real GPU and wasm otherwise. */
 export type ExtractionDevice = "auto" | "webgpu" | "wasm";
@@ -27,6 +28,34 @@ export interface ExtractionProgress {
   readonly processed: number;
   /** Seconds since the first image of this call was asked for. */
   readonly seconds: number;
+}
+
+/**
+ * Makes less of what the model gives before it is stored, where the model gives it: of a tagger's
+ * tokens and attention, for example, just the tokens of objects.
+ */
+export interface BatchReducer {
+  /** The values that it reads; what it makes of them is stored instead. */
+  readonly keys: readonly (keyof SidecarOutputs)[];
+  /** The arrays that it gives. */
+  readonly stored: readonly string[];
+  /** What its results depend on beside the model's values; a run goes on only with the same. */
+  readonly identity: string;
+  /**
+   * Reduces one batch. It is called as soon as the model was issued and should record its work and
+   * begin to read before it awaits anything, so that the next batch can be issued meanwhile; what
+   * is long may be read in a second step, when it is known how long.
+   *
+   * @param ctx Where the values are; a scope of its own, which ends when the result is there.
+   * @param values The values by key, f32, each with a row for each image. None has a NaN, or the
+   * run ends. One that nothing recorded from here on reads may be disposed at once, which makes
+   * room for the next batch.
+   * @returns The arrays by name: a row for each image, or a ragged array beside its counts.
+   */
+  run(
+    ctx: Context,
+    values: Readonly<Record<string, Tensor>>,
+  ): Promise<Readonly<Record<string, HostArray>>>;
 }
 
 /** What to extract, with what, and where to. */
@@ -59,6 +88,13 @@ export interface ExtractionOptions {
   readonly strict?: boolean;
   /** Whether to store whole feature maps, and how; `none` by default. Their norms are always there. */
   readonly featureMap?: "none" | "f16" | "f32";
+  /**
+   * What to store of what the model offers: `logits`, `features`, `feature_norms`, `tokens` and so
+   * on; all by default. The rest is not computed. Labels and the head's parameters are always there.
+   */
+  readonly keys?: readonly string[];
+  /** Makes less of some of the model's values, which are stored only if `keys` names them. */
+  readonly reduce?: BatchReducer;
   /**
    * The value whose map is stored, and of which the norms are: one of the inspection's `blocks`, or
    * another map. By default the last one before global pooling.

@@ -12,6 +12,7 @@ import { GraphView, lastLength } from "./_graph_view.ts";
 import { HINT } from "./_hints.ts";
 import { findImage } from "./_image_input.ts";
 import { checkLabels, checkNames, namedHead } from "./_sidecar_fit.ts";
+import { findTagger, noClassifier } from "./_tagger.ts";
 import type {
   ClassifierHead,
   ImageInput,
@@ -29,11 +30,14 @@ import type { Sidecar } from "./sidecar.ts";
  * A linear head is a Gemm, a MatMul with or without an Add, or a 1x1 convolution either behind
  * global average pooling or directly before it; anything nonlinear in between means that the logits
  * are no linear function of the pooled features, and then there is no head and the reason says so.
+ * A tagger, of which the sidecar lists the tags or names the scores, is no classifier unless the
+ * sidecar says something of classes.
  *
  * @param model The model.
  * @param options `sidecar`: what it says goes before what is found.
  * @returns What was found, and a reason for everything that was not.
- * @throws {UserError} When the sidecar names something that the model does not have.
+ * @throws {UserError} When the sidecar names something that the model does not have, or lists of
+ * labels or tags and shapes do not fit.
  *
  * @example The project's own model
  * ```ts
@@ -52,7 +56,7 @@ export function inspect(model: OnnxModel, options: { sidecar?: Sidecar } = {}): 
   const view = new GraphView(model);
   checkNames(sidecar, view);
   const { image, reason: imageReason } = findImage(model.graph.inputs, sidecar.input);
-  const found = findClassifier(view, outputs);
+  const found = noClassifier(view, sidecar) ?? findClassifier(view, outputs);
   const { logits, features } = found;
   const { head, reason: headReason } = chooseHead(sidecar.head, { view, found });
   const { featureMap, reason: mapReason } = findFeatureMap(features, {
@@ -61,6 +65,7 @@ export function inspect(model: OnnxModel, options: { sidecar?: Sidecar } = {}): 
   });
   const classes = head?.classes ?? lastLength(logits?.shape);
   checkLabels(labels, { view, classes });
+  const tagger = findTagger(view, sidecar);
   const preprocessing = choosePreprocessing(sidecar, image);
   return {
     name: model.name,
@@ -75,9 +80,7 @@ export function inspect(model: OnnxModel, options: { sidecar?: Sidecar } = {}): 
     ...(features && { features }),
     ...(featureMap && { featureMap }),
     blocks: findBlocks(view),
-    ...(outputs.tokens && { tokens: view.asIs(outputs.tokens) }),
-    ...(outputs.tag_logits && { tagLogits: view.asIs(outputs.tag_logits) }),
-    ...(outputs.attention && { attention: view.asIs(outputs.attention) }),
+    ...tagger.found,
     ...(labels && { labels }),
     reasons: givenReasons({
       image: imageReason,
@@ -85,6 +88,7 @@ export function inspect(model: OnnxModel, options: { sidecar?: Sidecar } = {}): 
       head: headReason,
       features: features ? undefined : `no penultimate features were found; ${HINT.features}`,
       featureMap: mapReason,
+      ...tagger.reasons,
     }),
   };
 }
@@ -110,7 +114,7 @@ function choosePreprocessing(
 }
 
 function givenReasons(
-  reasons: Readonly<Record<InspectionPart, string | undefined>>,
+  reasons: Readonly<Partial<Record<InspectionPart, string | undefined>>>,
 ): Inspection["reasons"] {
   return Object.fromEntries(
     Object.entries(reasons).filter(([, reason]) => reason !== undefined),

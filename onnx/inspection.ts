@@ -75,8 +75,16 @@ export interface NetworkBlock {
   readonly kind: "residual" | "concat" | "stage";
 }
 
-/** What was looked for in the graph. */
-export type InspectionPart = "image" | "logits" | "head" | "features" | "featureMap";
+/** What was looked for in the graph, and of a tagger in the sidecar. */
+export type InspectionPart =
+  | "image"
+  | "logits"
+  | "head"
+  | "features"
+  | "featureMap"
+  | "tokens"
+  | "tagLogits"
+  | "attention";
 
 /** What preprocessing a model wants. */
 export interface ModelPreprocessing {
@@ -112,12 +120,16 @@ export interface Inspection {
   readonly featureMap?: FeatureMap;
   /** Ends of blocks that make maps, in the order of the graph. */
   readonly blocks: readonly NetworkBlock[];
-  /** Token features, [N, T, D], when the sidecar names them. */
+  /** Token features, [N, T, E], when the sidecar names them. */
   readonly tokens?: ValueSource;
   /** Tag scores, [N, M], when the sidecar names them. */
   readonly tagLogits?: ValueSource;
-  /** Attention, [N, M, T], when the sidecar names it. */
+  /** Attention from tags to tokens, [N, M, T] or [N, H, M, T], when the sidecar names it. */
   readonly attention?: ValueSource;
+  /** Names of a tagger's M tags, when the sidecar lists them. */
+  readonly tags?: readonly string[];
+  /** From which probability on a tag is predicted: one for all, or one each. */
+  readonly tagThresholds?: number | readonly number[];
   /** Names of the classes, when the sidecar lists them. */
   readonly labels?: readonly string[];
   /** For everything that was not found: why, in one sentence, and what the sidecar could say. */

@@ -17,11 +17,11 @@ export interface SidecarOutputs {
   readonly features?: string;
   /** The last feature map, [N, C, H, W]. */
   readonly "feature_map"?: string;
-  /** Token features, [N, T, D]. */
+  /** Token features, [N, T, E]. */
   readonly tokens?: string;
   /** Tag scores, [N, M]. */
   readonly "tag_logits"?: string;
-  /** Attention from tags to tokens, [N, M, T]. */
+  /** Attention from tags to tokens, [N, M, T] or, by heads, [N, H, M, T]. */
   readonly attention?: string;
 }
 
@@ -59,6 +59,10 @@ export interface Sidecar {
   readonly labels?: readonly string[];
   /** Names of values in the graph. */
   readonly outputs?: SidecarOutputs;
+  /** Names of a tagger's tags in the order of `tag_logits`. */
+  readonly tags?: readonly string[];
+  /** From which probability on a tag is predicted: one for all, or one for each tag. */
+  readonly "tag_thresholds"?: number | readonly number[];
   /** Where the linear head is; `none` says that there is none. */
   readonly head?: SidecarHead | "none";
 }
@@ -142,6 +146,8 @@ export function parseSidecar(value: unknown, options: { name?: string } = {}): S
     "preprocessing",
     "labels",
     "outputs",
+    "tags",
+    "tag_thresholds",
     "head",
   ]);
   const sidecar: Record<string, unknown> = {};
@@ -152,7 +158,15 @@ export function parseSidecar(value: unknown, options: { name?: string } = {}): S
     sidecar.preprocessing = parsePreprocessing(record.preprocessing, at(context, "preprocessing"));
   }
   if (record.labels !== undefined) {
-    sidecar.labels = parseLabels(record.labels, at(context, "labels"));
+    sidecar.labels = parseNames(record.labels, at(context, "labels"), "class");
+  }
+  if (record.tags !== undefined) {
+    sidecar.tags = parseNames(record.tags, at(context, "tags"), "tag");
+  }
+  if (record.tag_thresholds !== undefined) {
+    const inner = at(context, "tag_thresholds");
+    sidecar.tag_thresholds = parseThresholds(record.tag_thresholds, inner);
+    checkThresholds(sidecar, inner);
   }
   if (record.outputs !== undefined) {
     const inner = at(context, "outputs");
@@ -237,11 +251,27 @@ function parsePreprocessing(value: unknown, where: Where): PreprocessSpec {
   });
 }
 
-function parseLabels(value: unknown, where: Where): readonly string[] {
+function parseNames(value: unknown, where: Where, what: "class" | "tag"): readonly string[] {
   if (!Array.isArray(value) || value.length === 0) {
-    throw refuse(where, `is ${kindOf(value)} and a list of class names was expected`);
+    throw refuse(where, `is ${kindOf(value)} and a list of ${what} names was expected`);
   }
   return value.map((label, index) => asString(label, at(where, String(index))));
+}
+
+function parseThresholds(value: unknown, where: Where): number | readonly number[] {
+  if (!Array.isArray(value)) return asProbability(value, where);
+  return value.map((item, index) => asProbability(item, at(where, String(index))));
+}
+
+/** As a logit, a threshold of 0 or 1 would be infinite. */
+function asProbability(value: unknown, where: Where): number {
+  if (typeof value === "number" && value > 0 && value < 1) return value;
+  throw refuse(where, `is ${kindOf(value)} and a probability between 0 and 1 was expected`);
+}
+
+function checkThresholds({ tags, tag_thresholds: list }: Sidecar, where: Where): void {
+  if (tags === undefined || !Array.isArray(list) || list.length === tags.length) return;
+  throw refuse(where, `lists ${list.length} probabilities for ${tags.length} tags`);
 }
 
 function parseHead(value: unknown, where: Where): SidecarHead | "none" {

@@ -152,18 +152,18 @@ Deno.test("inspect() believes the sidecar before the graph", async () => {
   const model = vggLike();
   const sidecar: Sidecar = {
     labels: ["a", "b", "c"],
-    outputs: { features: "hidden", "feature_map": "map", tokens: "pool" },
+    outputs: { features: "hidden", "feature_map": "map" },
     head: { weight: "fc2.weight", bias: "fc2.bias" },
   };
   const found = inspect(model, { sidecar });
   assertEquals([found.head?.kind, found.head?.transposed], ["sidecar", false]);
-  assertEquals([found.featureMap?.value, found.tokens?.value], ["map", "pool"]);
+  assertEquals(found.featureMap?.value, "map");
   assertEquals(
     headWeights(model, found.head!),
     headWeights(model, inspect(model).head!),
   );
   const stored = await extract(model, sidecar);
-  assertEquals(Object.keys(stored), ["logits", "features", "feature_map", "tokens"]);
+  assertEquals(Object.keys(stored), ["logits", "features", "feature_map"]);
   const none = inspect(model, { sidecar: { head: "none" } });
   assertEquals([none.head, none.reasons.head], [
     undefined,

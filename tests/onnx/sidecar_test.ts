@@ -36,8 +36,13 @@ Deno.test("parseSidecar() takes everything that a sidecar can say", () => {
     labels: ["cat", "dog"],
     preprocessing: PREPROCESSING,
     outputs: { logits: "y", "feature_map": "m", "tag_logits": "t" },
+    tags: ["cat", "dog", "grass"],
+    "tag_thresholds": [0.6, 0.7, 0.8],
     head: { weight: "w", bias: "b" },
   });
+  assertEquals(sidecar.tags, ["cat", "dog", "grass"]);
+  assertEquals(sidecar.tag_thresholds, [0.6, 0.7, 0.8]);
+  assertEquals(parseSidecar({ "tag_thresholds": 0.68 }).tag_thresholds, 0.68);
   assertEquals(sidecar.preprocessing?.layout, "NCHW");
   assertEquals(sidecar.head, { weight: "w", bias: "b" });
   assertEquals(parseSidecar({ head: "none" }).head, "none");
@@ -54,6 +59,15 @@ Deno.test("parseSidecar() names what it does not understand", () => {
     [{ outputs: { logits: null } }, '"outputs.logits" is null'],
     [{ head: "nothing" }, '"head" is "nothing"'],
     [{ head: { bias: "b" } }, '"head.weight" is null'],
+    [{ tags: "cat" }, '"tags" is "cat" and a list of tag names was expected'],
+    [{ tags: ["cat", ""] }, '"tags.1" is an empty text'],
+    [{ tag_treshold: 0.5 }, 'did you mean "tag_thresholds"'],
+    [{ "tag_thresholds": 1 }, '"tag_thresholds" is 1 and a probability between 0 and 1'],
+    [{ "tag_thresholds": [0.5, "0.5"] }, '"tag_thresholds.1" is "0.5" and a probability'],
+    [
+      { tags: ["cat"], "tag_thresholds": [0.5, 0.5] },
+      '"tag_thresholds" lists 2 probabilities for 1 tags',
+    ],
     [{ preprocessing: { ...PREPROCESSING, std: [1, 1, 1] } }, 'unknown key "std"'],
     [{ preprocessing: { ...PREPROCESSING, range: 2 } }, '"range"'],
     [{ preprocessing: { interpolation: "bilinear" } }, '"preprocessing" of "m.json"'],
