@@ -21,10 +21,12 @@ import {
   PAPER_SIZES,
   SMALL_SIZES,
 } from "./_support/encoder_problem.ts";
+import { ourPeer } from "./_support/encoder_ours.ts";
 import { tfjsPeer } from "./_support/encoder_tfjs.ts";
 import { median } from "./_support/median.ts";
 
 const PEERS: Readonly<Record<string, (problem: EncoderProblem) => Promise<EncoderPeer>>> = {
+  "oodgpu": ourPeer,
   "tfjs": tfjsPeer,
   "jax-webgpu": (problem) => jaxPeer(problem, "webgpu"),
   "jax-wasm": (problem) => jaxPeer(problem, "wasm"),
