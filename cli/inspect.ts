@@ -132,6 +132,12 @@ const PARTS: readonly [part: InspectionPart, title: string][] = [
   ["featureMap", "feature map"],
 ];
 
+const TAGGER_PARTS: readonly [part: InspectionPart, title: string][] = [
+  ["tokens", "tokens"],
+  ["tagLogits", "tag scores"],
+  ["attention", "attention"],
+];
+
 const TITLE_WIDTH = 16;
 
 /**
@@ -150,10 +156,32 @@ export function describeModel(found: Inspection): string {
     line("inputs", values(found.inputs)),
     line("outputs", values(found.outputs)),
     ...PARTS.map(([part, title]) => line(title, describePart(found, part))),
+    ...taggerLines(found, line),
     line("blocks", `${found.blocks.length} that end in a feature map`),
     line("preprocessing", describePreprocessing(found)),
-    line("labels", describeLabels(found)),
+    line("labels", listNames(found.labels)),
   ].join("\n");
+}
+
+/** What only taggers have; nothing for others. */
+function taggerLines(
+  found: Inspection,
+  line: (title: string, text: string) => string,
+): string[] {
+  const parts = TAGGER_PARTS.filter(([part]) => part in found || part in found.reasons);
+  if (parts.length === 0 && found.tags === undefined) return [];
+  return [
+    ...parts.map(([part, title]) => line(title, describePart(found, part))),
+    line("tags", listNames(found.tags)),
+    line("thresholds", describeThresholds(found)),
+  ];
+}
+
+function describeThresholds({ tagThresholds }: Inspection): string {
+  if (tagThresholds === undefined) return "none: name them in the sidecar";
+  if (typeof tagThresholds === "number") return `${tagThresholds} for every tag`;
+  const [least, most] = [Math.min(...tagThresholds), Math.max(...tagThresholds)];
+  return `${tagThresholds.length} from ${least} to ${most}`;
 }
 
 function describePart(found: Inspection, part: InspectionPart): string {
@@ -201,8 +229,8 @@ function describeSpec(spec: PreprocessSpec): string {
   }), over (${spec.scale.join(", ")})`;
 }
 
-function describeLabels({ labels }: Inspection): string {
-  if (labels === undefined) return "none: name them in the sidecar";
-  const shown = labels.slice(0, 6).join(", ");
-  return `${labels.length}: ${shown}${labels.length > 6 ? ", …" : ""}`;
+function listNames(names: readonly string[] | undefined): string {
+  if (names === undefined) return "none: name them in the sidecar";
+  const shown = names.slice(0, 6).join(", ");
+  return `${names.length}: ${shown}${names.length > 6 ? ", …" : ""}`;
 }

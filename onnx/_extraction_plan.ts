@@ -265,8 +265,9 @@ export async function openWriter(
       ...(plan.guessed ? { preprocessing_guessed: "true" } : {}),
       ...(tags === undefined ? {} : { tag_names: JSON.stringify(tags) }),
       ...(tagThresholds === undefined ? {} : { tag_thresholds: JSON.stringify(tagThresholds) }),
-      // A score that needs the head quotes why there is none.
+      // What needs the head or the attention quotes why there is none.
       ...(reasons.head === undefined ? {} : { "head.reason": reasons.head }),
+      ...(reasons.attention === undefined ? {} : { "attention.reason": reasons.attention }),
     },
     shared,
     ...(options.featureMap === "f16" ? { dtypes: { feature_map: "F16" as const } } : {}),
