@@ -23,6 +23,7 @@ export * from "./bootstrap.ts";
 export * from "./comparison.ts";
 export * from "./comparison_report.ts";
 export * from "./conventions.ts";
+export * from "./embedding.ts";
 export * from "./figures.ts";
 export * from "./highlights.ts";
 export * from "./metrics.ts";
