@@ -5,11 +5,8 @@
  * @module
  */
 
-/** The ragged arrays that this project knows, and the arrays that say how many rows each image has. */
-const COUNTS: ReadonlyMap<string, string> = new Map([["object_tokens", "object_counts"]]);
-
 /** The ragged arrays that this project knows. */
-export const RAGGED_KEYS: readonly string[] = [...COUNTS.keys()];
+export const RAGGED_KEYS: readonly string[] = ["object_tokens"];
 
 /**
  * The array that says how many rows of a ragged array each image has.
@@ -27,7 +24,7 @@ export const RAGGED_KEYS: readonly string[] = [...COUNTS.keys()];
  * ```
  */
 export function countsKeyOf(key: string): string | undefined {
-  return COUNTS.get(key);
+  return key === "object_tokens" ? "object_counts" : undefined;
 }
 
 /**

@@ -3,7 +3,7 @@
 import type { HostArray } from "../data/feature_set.ts";
 import { rowSum } from "../kernels/row_reduce/mod.ts";
 import { type Context, Tensor } from "../runtime/mod.ts";
-import type { BatchReducer } from "./extraction_options.ts";
+import type { BatchImages, BatchReducer } from "./extraction_options.ts";
 import type { SidecarOutputs } from "./sidecar.ts";
 
 /** One batch of a model's outputs. */
@@ -31,7 +31,10 @@ export function reducedOutputs(
 export async function reduceBatch(
   ctx: Context,
   reducer: BatchReducer,
-  batch: ModelOutputs & { readonly refuse: (key: string, image: number) => Error },
+  batch: ModelOutputs & {
+    readonly images: BatchImages;
+    readonly refuse: (key: string, image: number) => Error;
+  },
 ): Promise<Readonly<Record<string, HostArray>>> {
   using scope = ctx.scope();
   const given = reducedOutputs(reducer, batch);
@@ -40,11 +43,8 @@ export async function reduceBatch(
       output instanceof Tensor ? output : scope.upload(output.data, output.shape)
     );
     const sums = values.map((value) => imageSums(scope, value));
-    const reduced = (async () =>
-      await reducer.run(
-        scope,
-        Object.fromEntries(reducer.keys.map((key, i) => [key, values[i]!])),
-      ))();
+    const named = Object.fromEntries(reducer.keys.map((key, i) => [key, values[i]!]));
+    const reduced = (async () => await reducer.run(scope, named, batch.images))();
     // Neither may go on in a scope that the failure of the other has ended.
     const [arrays, read] = await Promise.allSettled([reduced, scope.read(...sums)]);
     if (read.status === "rejected") throw read.reason;

@@ -252,6 +252,7 @@ export class ExtractionRun {
     return await reduceBatch(this.#executor.ctx, reduce, {
       outputs,
       names: this.#source.extraction.names,
+      images: { names: batch.loaded.map(({ name }) => name), labels: this.#labels(batch) },
       refuse: (key, image) => this.#notFinite(key, { what: "a NaN or an infinity", batch, image }),
     });
   }
@@ -366,16 +367,14 @@ export class ExtractionRun {
   #toRows(batch: Batch, arrays: Readonly<Record<string, HostArray>>): FeatureRows {
     const { images, loaded, skipped } = batch;
     if (loaded.length === 0) return { images, arrays: {}, skipped };
-    const labels = Int32Array.from(
-      loaded,
-      ({ index }) => this.#plan.labels[this.#first + index]!,
-    );
-    return {
-      images,
-      arrays: { ...arrays, labels: { data: labels, shape: [loaded.length] } },
-      skipped,
-    };
+    const labels = { data: this.#labels(batch), shape: [loaded.length] };
+    return { images, arrays: { ...arrays, labels }, skipped };
   }
+
+  #labels({ loaded }: Batch): Int32Array<ArrayBuffer> {
+    return Int32Array.from(loaded, ({ index }) => this.#plan.labels[this.#first + index]!);
+  }
+
   /** A model that gives NaN is stopped at once, not when its features are read. */
   #check(batch: Batch, arrays: Readonly<Record<string, HostArray>>): void {
     for (const [key, { data, shape }] of Object.entries(arrays)) {

@@ -30,6 +30,14 @@ export interface ExtractionProgress {
   readonly seconds: number;
 }
 
+/** The images of one batch. */
+export interface BatchImages {
+  /** Their names. */
+  readonly names: readonly string[];
+  /** Their labels, as they are stored: -1 where an image has none. */
+  readonly labels: Int32Array<ArrayBuffer>;
+}
+
 /**
  * Makes less of what the model gives before it is stored, where the model gives it: of a tagger's
  * tokens and attention, for example, just the tokens of objects.
@@ -50,11 +58,13 @@ export interface BatchReducer {
    * @param values The values by key, f32, each with a row for each image. None has a NaN, or the
    * run ends. One that nothing recorded from here on reads may be disposed at once, which makes
    * room for the next batch.
+   * @param images Which images these are.
    * @returns The arrays by name: a row for each image, or a ragged array beside its counts.
    */
   run(
     ctx: Context,
     values: Readonly<Record<string, Tensor>>,
+    images: BatchImages,
   ): Promise<Readonly<Record<string, HostArray>>>;
 }
 

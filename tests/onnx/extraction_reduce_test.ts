@@ -103,6 +103,28 @@ gpuTest("extractFeatures() stores what a reducer makes, on either device", async
   );
 });
 
+Deno.test("extractFeatures() tells a reducer which images it gets", async () => {
+  await using shop = await workshop();
+  await Deno.writeTextFile(`${shop.path}/images/a/14.png`, "no image");
+  const names: string[] = [];
+  const reduce: BatchReducer = {
+    keys: ["tag_logits"],
+    stored: ["tag_count"],
+    identity: "labels",
+    run(_, values, images) {
+      assertEquals(values["tag_logits"]!.shape, [images.names.length, 5]);
+      names.push(...images.names);
+      const { labels } = images;
+      return Promise.resolve({ "tag_count": { data: labels, shape: [labels.length] } });
+    },
+  };
+  await extractFeatures({ ...shop, ...SMALL, keys: [], reduce });
+  await using set = await openFeatures(shop.out);
+  assertEquals([...set.keys].sort(), ["labels", "tag_count"]);
+  assertEquals(names, set.names);
+  assertEquals(await set.read("tag_count"), await set.read("labels"));
+});
+
 gpuTest("extractFeatures() issues two more batches while a reducer reads", async ({ gpu }) => {
   await using shop = await workshop();
   const batches = Math.ceil(IMAGES / 2);
@@ -110,7 +132,7 @@ gpuTest("extractFeatures() issues two more batches while a reducer reads", async
   let next = 0;
   const reduce: BatchReducer = {
     ...firstTokens(),
-    async run(ctx, values) {
+    async run(ctx, values, images) {
       const mine = next++;
       begun[mine]!.resolve();
       const between = async () => {
@@ -121,7 +143,7 @@ gpuTest("extractFeatures() issues two more batches while a reducer reads", async
         await Promise.race([begun[Math.min(mine + 2, batches - 1)]!.promise, late]);
         clearTimeout(timer);
       };
-      return await firstTokens({ between }).run(ctx, values);
+      return await firstTokens({ between }).run(ctx, values, images);
     },
   };
   const onGpu = { ...shop, device: "webgpu", gpu: gpu.gpu, workers: 0, batch: 2 } as const;
@@ -220,11 +242,8 @@ gpuTest("extractFeatures() refuses what a reducer cannot use", async ({ gpu }) =
     keys: ["tokens", "tag_logits"],
     stored: ["tag_count"],
     identity: "ones",
-    run: (_, { tokens }) => {
-      const images = tokens!.shape[0]!;
-      const data = new Int32Array(images).fill(1);
-      return Promise.resolve({ "tag_count": { data, shape: [images] } });
-    },
+    run: (_, __, { labels }) =>
+      Promise.resolve({ "tag_count": { data: labels, shape: [labels.length] } }),
   };
   const blackened = {
     model: writeModel(dividing()),
