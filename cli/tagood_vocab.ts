@@ -164,6 +164,7 @@ async function featureFile({ args, terminal, signal }: CommandContext): Promise<
     model,
     images,
     out: work,
+    keys: ["tag_logits"],
     device: args.need("device") as ExtractionDevice,
     resume: args.flag("resume"),
     strict: args.flag("strict"),

@@ -200,7 +200,8 @@ export async function saveVocabulary(vocabulary: Vocabulary, path: string): Prom
 }
 
 /**
- * What a feature file says of the tagger that made it: `tags` and `tag_thresholds` of its metadata.
+ * What a feature file says of the tagger that made it: `tag_names` and `tag_thresholds` of its
+ * metadata.
  *
  * @param set A set with `tag_logits`.
  * @returns Names of the tags, and thresholds where the tagger has its own.
@@ -214,7 +215,7 @@ export async function saveVocabulary(vocabulary: Vocabulary, path: string): Prom
  *
  * const set = memoryFeatures(
  *   { "tag_logits": { data: new Float32Array(2), shape: [1, 2] } },
- *   { metadata: { tags: '["boat", "sea"]', "tag_thresholds": "0.6" } },
+ *   { metadata: { "tag_names": '["boat", "sea"]', "tag_thresholds": "0.6" } },
  * );
  * assertEquals(taggerOf(set), { tags: ["boat", "sea"], thresholds: 0.6 });
  * ```
@@ -226,7 +227,7 @@ export function taggerOf(set: FeatureSet): Tagger {
       `Cannot read tags of "${set.path}": it has no "tag_logits", only ${set.keys.join(", ")}`,
     );
   }
-  const tags = fromMetadata(set, "tags");
+  const tags = fromMetadata(set, "tag_names");
   if (tags === undefined) {
     throw new UserError(
       `Cannot read tags of "${set.path}": it does not name them; give "tags" in the sidecar of the ` +
@@ -237,8 +238,8 @@ export function taggerOf(set: FeatureSet): Tagger {
   if (!named || tags.length !== count) {
     const found = named ? `${tags.length} names` : "something else";
     throw new UserError(
-      `Cannot read tags of "${set.path}": it has ${count} tag logits an image, and "tags" of its ` +
-        `metadata is ${found}`,
+      `Cannot read tags of "${set.path}": it has ${count} tag logits an image, and "tag_names" of ` +
+        `its metadata is ${found}`,
     );
   }
   const thresholds = fromMetadata(set, "tag_thresholds");

@@ -1,7 +1,17 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { encodeSafetensors } from "../../data/mod.ts";
+import { encodeSafetensors, openFeatures } from "../../data/mod.ts";
 import { loadVocabulary } from "../../methods/mod.ts";
-import { assertRefused, listFiles, ood, succeed, type Workshop, workshop } from "./_workshop.ts";
+import { writeModel } from "../../onnx/mod.ts";
+import { tagger, TAGGER_SIDECAR } from "../onnx/_taggers.ts";
+import {
+  assertRefused,
+  listFiles,
+  ood,
+  succeed,
+  type Workshop,
+  workshop,
+  writeClassFolders,
+} from "./_workshop.ts";
 
 const TAGS = ["boat", "sea", "plane", "sky", "animal"];
 
@@ -27,7 +37,7 @@ async function writeTags(
       model: "tagger.onnx",
       names: JSON.stringify(rows.map((_, i) => `train/${i}.png`)),
       "label_names": '["boat", "Plane", "cat", "dog", "ghost"]',
-      tags: JSON.stringify(TAGS),
+      "tag_names": JSON.stringify(TAGS),
       ...metadata,
     }),
   );
@@ -95,6 +105,31 @@ Deno.test("ood tagood vocab takes thresholds, and prints JSON", async () => {
   assertEquals(classes[0].candidates.map(({ tag }: { tag: string }) => tag), ["sea"]);
 });
 
+Deno.test("ood tagood vocab runs the tagger over images, and keeps its tag logits", async () => {
+  await using shop = await workshop();
+  const [model, out, work] = [shop.file("t.onnx"), shop.file("v.json"), shop.file("v.safetensors")];
+  await Deno.writeFile(model, writeModel(tagger()));
+  await Deno.writeTextFile(shop.file("t.json"), JSON.stringify(TAGGER_SIDECAR));
+  await writeClassFolders(shop.file("train"), 3);
+  const images = ["--images", shop.file("train"), "--model", model, "--device", "wasm"];
+  const first = await succeed("tagood", "vocab", ...images, "--out", out);
+  assertStringIncludes(first.notes, `Kept the tag logits in ${work}\n`);
+  assertStringIncludes(first.notes, "counted at the tagger's own thresholds");
+  const vocabulary = await loadVocabulary(out);
+  assertEquals(vocabulary.classes.map(({ class: name, images }) => [name, images]), [
+    ...[["ape", 3], ["cat", 3], ["dog", 3], ["owl", 3]],
+  ]);
+  assertEquals([vocabulary.tags, vocabulary.model.name], [5, "t.onnx"]);
+  {
+    await using set = await openFeatures(work);
+    assertEquals([...set.keys].sort(), ["labels", "tag_logits"]);
+  }
+  const again = await succeed("tagood", "vocab", "--features", work, "--out", out, "--force");
+  assertEquals(again.out, first.out);
+  const resumed = await succeed("tagood", "vocab", ...images, "--out", out, "--force", "--resume");
+  assertEquals(resumed.out, first.out);
+});
+
 Deno.test("ood tagood vocab does not replace what a person edited", async () => {
   const { shop, features, out } = await prepared();
   await using _shop = shop;
@@ -118,7 +153,9 @@ Deno.test("ood tagood vocab refuses bad input in one sentence", async () => {
   const { shop, features, out } = await prepared();
   await using _shop = shop;
   await writeTags(shop.file("bare.safetensors"), ROWS, { labels: false });
-  await writeTags(shop.file("nameless.safetensors"), ROWS, { metadata: { tags: '["boat"]' } });
+  await writeTags(shop.file("nameless.safetensors"), ROWS, {
+    metadata: { "tag_names": '["boat"]' },
+  });
   const before = listFiles(shop.path);
   const cases: [argv: string[], code: number, message: string][] = [
     [[], 2, "The option --features FILE is required"],

@@ -33,7 +33,11 @@ function tagged(
   return memoryFeatures(arrays, {
     path: "f.safetensors",
     names: rows.map((_, i) => `${i}.png`),
-    metadata: { tags: JSON.stringify(TAGS), "label_names": JSON.stringify(CLASSES), ...metadata },
+    metadata: {
+      "tag_names": JSON.stringify(TAGS),
+      "label_names": JSON.stringify(CLASSES),
+      ...metadata,
+    },
   });
 }
 
@@ -161,9 +165,9 @@ Deno.test("taggerOf() refuses names and thresholds that do not fit", () => {
   const labels = { data: new Int32Array(1), shape: [1] };
   assertThrows(() => taggerOf(memoryFeatures({ labels })), UserError, 'has no "tag_logits"');
   const of = (metadata: Record<string, string>) => () => taggerOf(tagged(ROWS, metadata));
-  assertThrows(of({ tags: '["boat"]' }), UserError, "has 4 tag logits an image");
-  assertThrows(of({ tags: "boat" }), UserError, "is no JSON");
-  assertThrows(of({ tags: '{"boat": 1}' }), UserError, "is something else");
+  assertThrows(of({ "tag_names": '["boat"]' }), UserError, "has 4 tag logits an image");
+  assertThrows(of({ "tag_names": "boat" }), UserError, "is no JSON");
+  assertThrows(of({ "tag_names": '{"boat": 1}' }), UserError, "is something else");
   for (const thresholds of ["[0.5]", "2", '"0.5"', "[0.5, 0.5, 0.5, null]"]) {
     assertThrows(of({ "tag_thresholds": thresholds }), UserError, "one for each of its 4");
   }
