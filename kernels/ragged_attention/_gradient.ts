@@ -14,7 +14,10 @@ import {
   type RaggedAttentionInputs,
   type RaggedAttentionOptions,
 } from "./_problem.ts";
+import { attendInRegistersGradient } from "./_register.ts";
 import { attendListsGradient } from "./reference.ts";
+
+const ON_GPU = { naive: attendNaivelyGradient, register: attendInRegistersGradient } as const;
 
 /** Tensors of {@linkcode raggedAttentionGradient}. */
 export interface RaggedAttentionGradientInputs extends RaggedAttentionInputs {
@@ -80,12 +83,11 @@ export function raggedAttentionGradient(
   requireMatrix(y, { kernel, name: "y", rows, columns: width });
   requireMatrix(logSumExp, { kernel, name: "logSumExp", rows, columns: heads });
   requireMatrix(dY, { kernel, name: "dY", rows, columns: width });
-  if (isGpu(ctx)) attentionVariant(ctx, kernel, options.variant);
   const dQ = ctx.empty([rows, width], "f32", { label: "raggedAttention dQ" });
   const dK = ctx.empty([keyRows, width], "f32", { label: "raggedAttention dK" });
   const dV = ctx.empty([keyRows, width], "f32", { label: "raggedAttention dV" });
   if (isGpu(ctx)) {
-    attendNaivelyGradient(ctx, inputs, { dQ, dK, dV, problem });
+    ON_GPU[attentionVariant(ctx, kernel, options.variant)](ctx, inputs, { dQ, dK, dV, problem });
     return { dQ, dK, dV };
   }
   attendListsGradient(

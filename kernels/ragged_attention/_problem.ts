@@ -190,7 +190,7 @@ export function attentionVariant(
   operation: string,
   forced: RaggedAttentionVariant | undefined,
 ): RaggedAttentionVariant {
-  const wanted = forced ?? ctx.gpu.variants[operation] ?? "naive";
+  const wanted = forced ?? ctx.gpu.variants[operation] ?? "register";
   const known = ATTENTION_VARIANTS.find((variant) => variant === wanted);
   if (known !== undefined) return known;
   throw new RangeError(

@@ -15,6 +15,7 @@ import {
   type RaggedAttentionInputs,
   type RaggedAttentionOptions,
 } from "./_problem.ts";
+import { attendInRegisters } from "./_register.ts";
 import { attendLists } from "./reference.ts";
 
 export * from "./_gradient.ts";
@@ -24,6 +25,8 @@ export type {
   RaggedAttentionOptions,
   RaggedAttentionVariant,
 } from "./_problem.ts";
+
+const ON_GPU = { naive: attendNaively, register: attendInRegisters } as const;
 
 /** What {@linkcode raggedAttention} gives. */
 export interface RaggedAttention {
@@ -83,11 +86,10 @@ export function raggedAttention(
   const kernel = "raggedAttention";
   const problem = problemOf(kernel, inputs, options);
   const { rows, heads, width } = problem;
-  if (isGpu(ctx)) attentionVariant(ctx, kernel, options.variant);
   const y = ctx.empty([rows, width], "f32", { label: kernel });
   const logSumExp = ctx.empty([rows, heads], "f32", { label: `${kernel} logSumExp` });
   if (isGpu(ctx)) {
-    attendNaively(ctx, inputs, { y, logSumExp, problem });
+    ON_GPU[attentionVariant(ctx, kernel, options.variant)](ctx, inputs, { y, logSumExp, problem });
     return { y, logSumExp };
   }
   const { q, k, v, offsets, keyOffsets = offsets } = inputs;

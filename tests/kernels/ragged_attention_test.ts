@@ -24,7 +24,7 @@ import { assertClose, TOLERANCE, type Tolerance } from "../_support/tolerance.ts
 import { noise, noise64, SEED } from "./_pointwise.ts";
 
 /** Every way to run it. */
-const WAYS = [{ variant: "naive" }] as const;
+const WAYS = [{ variant: "naive" }, { variant: "register" }] as const;
 
 /** Lists and heads. */
 interface Case {

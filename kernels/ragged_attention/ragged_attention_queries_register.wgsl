@@ -1,0 +1,244 @@
+// The gradient of the queries of attention over ragged lists, streaming over the keys, with several
+// queries per invocation in registers and no workgroup memory.
+//
+//   p_j = exp(scale q k_j - logSumExp)
+//   dQ = scale sum_j p_j (kept_j (dY v_j) - dY y) k_j
+//
+// for each row and head, over the keys of the row's list; `kept` and everything else as in
+// ragged_attention_register.wgsl.
+//
+// Shapes: offsets, key_offsets: i32[lists + 1], ascending; q, dY: vec4<f32>[rows, heads, quads], k, v:
+//   vec4<f32>[*, heads, quads], padded with zeros along d; stats: vec2<f32>[rows, heads], logSumExp in
+//   units of log 2, and dY y; dQ: Elem[rows, heads, d / WIDTH]. Row-major.
+// Dispatch: gridFor(items, 8), folded from x into y, as in ragged_attention_register.wgsl.
+// Numerics: f32, in the order of the keys.
+
+const TM: u32 = 4u; // @spec queries of an invocation
+const QUADS: u32 = 4u; // @spec vec4 of a part
+const PARTS: u32 = 1u; // @spec parts of a head
+const DROP: u32 = 1u; // @spec
+alias Elem = vec4<f32>; // @spec
+const WIDTH: u32 = 4u; // @spec
+
+const LOG2_E: f32 = 1.4426950408889634;
+
+struct Params {
+  lists: u32,
+  rows: u32, // of q, padding included
+  heads: u32,
+  quads: u32, // vec4 of a head
+  dimension: u32, // d
+  items: u32,
+  blocks: u32, // vec4 of uniform numbers of a query and head
+  seed_low: u32,
+  seed_high: u32,
+  stream: u32,
+  rate: f32,
+  keep_factor: f32,
+  scale: f32,
+}
+
+@group(0) @binding(0) var<storage, read> offsets: array<i32>;
+@group(0) @binding(1) var<storage, read> key_offsets: array<i32>;
+@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> k: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> dY: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> stats: array<vec2<f32>>;
+@group(0) @binding(7) var<storage, read_write> dQ: array<Elem>;
+@group(1) @binding(0) var<uniform> params: Params;
+
+const MULTIPLIER_0: u32 = 0xd2511f53u;
+const MULTIPLIER_1: u32 = 0xcd9e8d57u;
+const WEYL_0: u32 = 0x9e3779b9u;
+const WEYL_1: u32 = 0xbb67ae85u;
+const ROUNDS: u32 = 10u;
+const TWO_POW_MINUS_24: f32 = 5.9604645e-8;
+
+// High 32 bits of the 64-bit product, by 16-bit halves: WGSL has no wide product.
+fn multiply_high(a: u32, b: u32) -> u32 {
+  let a_low = a & 0xffffu;
+  let a_high = a >> 16u;
+  let b_low = b & 0xffffu;
+  let b_high = b >> 16u;
+  let middle = a_high * b_low + ((a_low * b_low) >> 16u);
+  let carry = a_low * b_high + (middle & 0xffffu);
+  return a_high * b_high + (middle >> 16u) + (carry >> 16u);
+}
+
+// Which of four weights stay, one bit each: those whose uniform number is at least the rate.
+fn kept_bits(block: u32) -> u32 {
+  var counter = vec4<u32>(block, 0u, params.stream, 0u);
+  var key = vec2<u32>(params.seed_low, params.seed_high);
+  for (var round = 0u; round < ROUNDS; round++) { // @unroll
+    let high_0 = multiply_high(MULTIPLIER_0, counter.x);
+    let high_1 = multiply_high(MULTIPLIER_1, counter.z);
+    counter = vec4<u32>(
+      high_1 ^ counter.y ^ key.x,
+      MULTIPLIER_1 * counter.z,
+      high_0 ^ counter.w ^ key.y,
+      MULTIPLIER_0 * counter.x,
+    );
+    key += vec2<u32>(WEYL_0, WEYL_1);
+  }
+  let chance = vec4<f32>(counter >> vec4<u32>(8u)) * TWO_POW_MINUS_24;
+  let bits = select(vec4<u32>(0u), vec4<u32>(1u, 2u, 4u, 8u), chance >= vec4<f32>(params.rate));
+  return bits.x | bits.y | bits.z | bits.w;
+}
+
+@compute @workgroup_size(8)
+fn main(
+  @builtin(workgroup_id) wid: vec3<u32>,
+  @builtin(num_workgroups) grid: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let item = (wid.y * grid.x + wid.x) * 8u + lane;
+  if (item >= params.items) {
+    return;
+  }
+  let own = item % PARTS;
+  let head = item / PARTS % params.heads;
+  let tile = item / PARTS / params.heads;
+  // The last list that begins at or before the tile; padding is the list after the last.
+  var list = 0u;
+  var above = params.lists + 1u;
+  while (above - list > 1u) {
+    let middle = (list + above) / 2u;
+    if (u32(offsets[middle]) / TM + middle <= tile) {
+      list = middle;
+    } else {
+      above = middle;
+    }
+  }
+  let begin = u32(offsets[list]);
+  let place = (tile - begin / TM - list) * TM;
+  let row = begin + place;
+  var end = params.rows;
+  var first = 0u;
+  var keys = 0u;
+  if (list < params.lists) {
+    end = u32(offsets[list + 1u]);
+    first = u32(key_offsets[list]);
+    keys = u32(key_offsets[list + 1u]) - first;
+  }
+  if (row >= end) {
+    return;
+  }
+  let pitch = params.heads * params.quads;
+  let column = head * params.quads;
+  let scale = params.scale * LOG2_E;
+
+  var held_q: array<vec4<f32>, TM * QUADS>;
+  var held_g: array<vec4<f32>, TM * QUADS>;
+  var sum_q: array<vec4<f32>, TM * QUADS>;
+  var log_sum: array<f32, TM>;
+  var share: array<f32, TM>;
+  var kept: array<u32, TM>;
+  for (var i = 0u; i < TM; i++) { // @unroll
+    // Rows beyond the list repeat its last one, and are not stored.
+    let at = min(row + i, end - 1u);
+    let stat = stats[at * params.heads + head];
+    log_sum[i] = stat.x;
+    share[i] = stat.y;
+    if (PARTS == 1u) { // @static
+      let start = at * pitch + column;
+      for (var c = 0u; c < QUADS; c++) { // @unroll
+        held_q[i * QUADS + c] = q[start + c] * scale;
+        held_g[i * QUADS + c] = dY[start + c];
+      }
+    }
+    for (var c = 0u; c < QUADS; c++) { // @unroll
+      sum_q[i * QUADS + c] = vec4<f32>(0.0);
+    }
+  }
+  var near_k: array<vec4<f32>, QUADS>;
+  var s: array<f32, TM>;
+  var g: array<f32, TM>;
+  for (var j = 0u; j < keys; j++) {
+    let start = (first + j) * pitch + column;
+    for (var i = 0u; i < TM; i++) { // @unroll
+      s[i] = 0.0;
+      g[i] = 0.0;
+    }
+    if (PARTS == 1u) { // @static
+      for (var c = 0u; c < QUADS; c++) { // @unroll
+        let b = k[start + c];
+        let d = v[start + c];
+        near_k[c] = b;
+        for (var i = 0u; i < TM; i++) { // @unroll
+          let a = held_q[i * QUADS + c];
+          s[i] = fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, s[i]))));
+          let e = held_g[i * QUADS + c];
+          g[i] = fma(e.w, d.w, fma(e.z, d.z, fma(e.y, d.y, fma(e.x, d.x, g[i]))));
+        }
+      }
+    }
+    if (PARTS > 1u) { // @static
+      for (var part = 0u; part < params.quads; part += QUADS) {
+        for (var i = 0u; i < TM; i++) { // @unroll
+          let start = min(row + i, end - 1u) * pitch + column + part;
+          for (var c = 0u; c < QUADS; c++) { // @unroll
+            // Beyond the head lie other columns.
+            let inside = part + c < params.quads;
+            held_q[i * QUADS + c] = q[start + c] * select(0.0, scale, inside);
+            held_g[i * QUADS + c] = dY[start + c] * select(0.0, 1.0, inside);
+          }
+        }
+        for (var c = 0u; c < QUADS; c++) { // @unroll
+          let b = k[start + min(part + c, params.quads - 1u)];
+          let d = v[start + min(part + c, params.quads - 1u)];
+          near_k[c] = b;
+          for (var i = 0u; i < TM; i++) { // @unroll
+            let a = held_q[i * QUADS + c];
+            s[i] = fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, s[i]))));
+            let e = held_g[i * QUADS + c];
+            g[i] = fma(e.w, d.w, fma(e.z, d.z, fma(e.y, d.y, fma(e.x, d.x, g[i]))));
+          }
+        }
+      }
+      for (var c = 0u; c < QUADS; c++) { // @unroll
+        near_k[c] = k[start + own * QUADS + c];
+      }
+    }
+    if (DROP == 1u) { // @static
+      // A loop of at most one turn: software adapters compute both sides of a condition.
+      for (var fresh = j % 4u == 0u; fresh; fresh = false) {
+        for (var i = 0u; i < TM; i++) { // @unroll
+          kept[i] = kept_bits(((row + i) * params.heads + head) * params.blocks + j / 4u);
+        }
+      }
+    }
+    for (var i = 0u; i < TM; i++) { // @unroll
+      if (DROP == 1u) { // @static
+        g[i] *= select(0.0, params.keep_factor, ((kept[i] >> (j % 4u)) & 1u) == 1u);
+      }
+      s[i] = exp2(s[i] - log_sum[i]) * (g[i] - share[i]);
+    }
+    for (var c = 0u; c < QUADS; c++) { // @unroll
+      for (var i = 0u; i < TM; i++) { // @unroll
+        sum_q[i * QUADS + c] = fma(vec4<f32>(s[i]), near_k[c], sum_q[i * QUADS + c]);
+      }
+    }
+  }
+
+  for (var i = 0u; i < TM; i++) { // @unroll
+    if (row + i < end) {
+      let at = (row + i) * params.heads + head;
+      for (var c = 0u; c < QUADS; c++) { // @unroll
+        if (WIDTH == 4u) { // @static
+          if (own * QUADS + c < params.quads) {
+            dQ[at * params.quads + own * QUADS + c] = sum_q[i * QUADS + c] * params.scale;
+          }
+        }
+        if (WIDTH == 1u) { // @static
+          for (var e = 0u; e < 4u; e++) { // @unroll
+            let component = (own * QUADS + c) * 4u + e;
+            if (component < params.dimension) {
+              dQ[at * params.dimension + component] = sum_q[i * QUADS + c][e] * params.scale;
+            }
+          }
+        }
+      }
+    }
+  }
+}
