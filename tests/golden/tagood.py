@@ -44,13 +44,21 @@ Scores of the held-out images, after the training, with mu the centres:
 
 "No tag" is an image with tag_counts 0; it has no tokens. Every other image has at least one.
 
+"tagger" is what a tagger gives for ten more images: tokens [10, 8, 12], tag_logits [10, 6] and
+attention [10, 6, 8]; the in-distribution tags are "tags", predicted where their logit is above
+"thresholds" (the others never are). An image's object tokens are those where the largest of its
+predicted tags' maps, each moved and scaled to 0 ... 1, is above tau, or all where tau is 0 and a
+tag is predicted; a constant map, as of image 1, is 1 everywhere. The scores are those above, with
+the sigmoid of the largest logit of an in-distribution tag as the tag score.
+
 The file. {"made_by", "sizes", "training": {"counts", "labels", "tokens"}, "held_out": {"counts",
-"labels", "tag_counts", "tag_scores", "tokens"}, "weights": {name: {"shape", "data"}}, "centres",
-"batches", "runs": [{"variant", the settings, "cross_entropy", "mse", "loss", "accuracy" (25 each),
-"gradients" of step 0 (before weight decay): {name: [...]}, "final": {name: {"sum", "squares" (sum
-of), "first" (4)}}, "centres" (flat), "held_out": {"z", "logits" (of the images with tokens, flat),
-"accuracy" (of those), and the four scores (of all)}, "drift_f32": the largest absolute difference
-of a loss and of a score when PyTorch runs the same in float32}]}.
+"labels", "tag_counts", "tag_scores", "tokens"}, "tagger", "weights": {name: {"shape", "data"}},
+"centres", "batches", "runs": [{"variant", the settings, "cross_entropy", "mse", "loss", "accuracy"
+(25 each), "gradients" of step 0 (before weight decay): {name: [...]}, "final": {name: {"sum",
+"squares" (sum of), "first" (4)}}, "centres" (flat), "held_out": {"z", "logits" (of the images with
+tokens, flat), "accuracy" (of those), and the four scores (of all)}, "tagger": {each tau: the four
+scores}, "drift_f32": the largest absolute difference of a loss and of a score when PyTorch runs the
+same in float32}]}.
 
 The gradient of an attention's key bias is 0 in exact arithmetic: it adds the same to all scores of
 a query. Adam turns its rounding into steps as large as any, so its final value is noise that
@@ -70,6 +78,7 @@ WIDTHS = {"tokens": 12, "width": 16, "heads": 4, "depth": 2, "hidden": 32}
 SIZES = {**WIDTHS, "classes": 5, "positions": 12, "patterns": 4}
 E, W, HEADS, DEPTH, H, K, P, PATTERNS = SIZES.values()
 IMAGES, HELD_OUT, LONGEST, BATCH, STEPS = 40, 14, 9, 8, 25
+TAGGED, PLACES, OUTPUTS, TAUS = 10, 8, 6, (0, 0.3, 0.5, 0.7)
 ADAM = {"alpha": 1, "beta": 0.1, "rate": 0.01}
 VARIANTS = [
     {
@@ -119,6 +128,45 @@ def draw():
     usable = [i for i, n in enumerate(training["counts"]) if n > 0]
     order = np.concatenate([rng.permutation(usable) for _ in range(STEPS)])
     return training, held_out, order[: STEPS * BATCH].reshape(STEPS, BATCH).tolist()
+
+
+def draw_tagger():
+    tags, thresholds = [4, 1, 2], [0.5, 0, -0.25]
+    logits = coarse(2 * rng.normal(size=(TAGGED, OUTPUTS)))
+    # No tag, though one that is out of distribution; one tag; all three.
+    logits[0, tags] = np.array(thresholds) - 1
+    logits[0, 0] = 4
+    logits[1, tags] = np.array(thresholds) + [-1, 1, -2]
+    logits[2, tags] = np.array(thresholds) + 1
+    tokens = coarse(rng.normal(size=(TAGGED, PLACES, E)))
+    attention = coarse(rng.random((TAGGED, OUTPUTS, PLACES)))
+    attention[1, tags[1]] = 0.625
+    return {
+        "tokens": tokens,
+        "tag_logits": logits,
+        "attention": attention,
+        "tags": tags,
+        "thresholds": thresholds,
+    }
+
+
+def objects_of(tagger, tau):
+    images = []
+    for tokens, logits, maps in zip(tagger["tokens"], tagger["tag_logits"], tagger["attention"]):
+        value = np.full(PLACES, -1.0)
+        for tag, threshold in zip(tagger["tags"], tagger["thresholds"]):
+            if logits[tag] > threshold:
+                low, high = maps[tag].min(), maps[tag].max()
+                scaled = (maps[tag] - low) / (high - low) if high > low else 1
+                value = np.maximum(value, scaled)
+        assert tau == 0 or (abs(value - tau) > 1e-4).all()
+        images.append(tokens[value >= 0 if tau == 0 else value > tau])
+    own = tagger["tag_logits"][:, tagger["tags"]].max(axis=1)
+    return {
+        "tokens": images,
+        "tag_counts": [len(tokens) for tokens in images],
+        "tag_scores": (1 / (1 + np.exp(-own))).tolist(),
+    }
 
 
 def shapes():
@@ -233,7 +281,7 @@ def scores(z, centres, held_out):
 
 
 def train(variant, data, dtype):
-    training, held_out, batches, weights, first_centres = data
+    training, held_out, tagger, batches, weights, first_centres = data
     model = Projection().to(dtype)
     with torch.no_grad():
         for name, view in model.views(lambda parameter: parameter).items():
@@ -288,6 +336,11 @@ def train(variant, data, dtype):
             "accuracy": digits((logits.argmax(dim=1) == truth).double().mean().item()),
             **scores(z, centres, held_out),
         }
+        run["tagger"] = {}
+        for tau in TAUS:
+            objects = objects_of(tagger, tau)
+            z, _ = model([tokens for tokens in objects["tokens"] if len(tokens) > 0])
+            run["tagger"][str(tau)] = scores(z, centres, objects)
     return run
 
 
@@ -317,9 +370,10 @@ def main():
     torch.set_num_threads(1)
     training, held_out, batches = draw()
     weights, centres = draw_weights()
+    tagger = draw_tagger()
     runs = []
     for variant in VARIANTS:
-        data = (training, held_out, batches, weights, centres)
+        data = (training, held_out, tagger, batches, weights, centres)
         run, single = train(variant, data, torch.float64), train(variant, data, torch.float32)
         run["drift_f32"] = drift(run, single)
         runs.append(run)
@@ -329,6 +383,7 @@ def main():
             "sizes": SIZES,
             "training": packed(training),
             "held_out": packed(held_out),
+            "tagger": {name: np.ravel(value).tolist() for name, value in tagger.items()},
             "weights": {
                 name: {"shape": value.shape, "data": value.flatten().tolist()}
                 for name, value in weights.items()
