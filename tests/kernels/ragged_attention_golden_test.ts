@@ -1,4 +1,9 @@
-import { raggedAttention, raggedAttentionGradient } from "../../kernels/ragged_attention/mod.ts";
+import { ATTENTION_VARIANTS } from "../../kernels/ragged_attention/_problem.ts";
+import {
+  raggedAttention,
+  raggedAttentionGradient,
+  type RaggedAttentionVariant,
+} from "../../kernels/ragged_attention/mod.ts";
 import type { Context, Tensor } from "../../runtime/mod.ts";
 import golden from "../golden/attention.json" with { type: "json" };
 import { gpuTest } from "../_support/gpu.ts";
@@ -28,10 +33,14 @@ function padded(values: readonly number[], padding: number): Float32Array {
   return data;
 }
 
-async function compare(ctx: Context, of: Case, { cross, padding }: {
+interface Way {
   readonly cross: boolean;
   readonly padding: number;
-}): Promise<void> {
+  readonly variant?: RaggedAttentionVariant;
+}
+
+async function compare(ctx: Context, of: Case, how: Way): Promise<void> {
+  const { cross, padding, variant } = how;
   const inputs = {
     q: rowsOf(ctx, of.q, padding),
     k: rowsOf(ctx, of.k, padding),
@@ -41,6 +50,7 @@ async function compare(ctx: Context, of: Case, { cross, padding }: {
   };
   const options = {
     heads,
+    ...(variant === undefined ? {} : { variant }),
     maxLength: Math.max(...of.lengths),
     ...(cross ? { maxKeys: Math.max(...of.key_lengths) } : {}),
   };
@@ -49,7 +59,7 @@ async function compare(ctx: Context, of: Case, { cross, padding }: {
   const gradients = raggedAttentionGradient(ctx, { ...inputs, y, logSumExp, dY }, options);
   const { dQ, dK, dV } = gradients;
   const found = await ctx.read(y, dQ, dK, dV, logSumExp);
-  const label = `${ctx.kind}, ${cross ? "cross" : "self"}, padding ${padding}`;
+  const label = `${ctx.kind} ${variant}, ${cross ? "cross" : "self"}, padding ${padding}`;
   for (const [i, name] of (["y", "d_q", "d_k", "d_v"] as const).entries()) {
     assertClose(found[i]!, padded(of[name], padding), TOLERANCE.kernel, `${name} on ${label}`);
   }
@@ -63,10 +73,12 @@ async function compare(ctx: Context, of: Case, { cross, padding }: {
 }
 
 gpuTest("raggedAttention() and its gradient are PyTorch's", async ({ gpu, host }) => {
-  for (const ctx of [host, gpu]) {
-    for (const padding of [0, 5]) {
-      await compare(ctx, golden.self, { cross: false, padding });
-      await compare(ctx, golden.cross as Case, { cross: true, padding });
+  for (const padding of [0, 5]) {
+    await compare(host, golden.self, { cross: false, padding });
+    await compare(host, golden.cross as Case, { cross: true, padding });
+    for (const variant of ATTENTION_VARIANTS) {
+      await compare(gpu, golden.self, { cross: false, padding, variant });
+      await compare(gpu, golden.cross as Case, { cross: true, padding, variant });
     }
   }
 });
