@@ -17,6 +17,9 @@ import { lbfEvalCommand } from "./lbf_eval.ts";
 import { lbfInspectCommand } from "./lbf_inspect.ts";
 import { lbfTuneCommand } from "./lbf_tune.ts";
 import { scoreCommand } from "./score.ts";
+import { tagoodEvalCommand } from "./tagood_eval.ts";
+import { tagoodFeaturesCommand } from "./tagood_features.ts";
+import { tagoodTrainCommand } from "./tagood_train.ts";
 import { tagoodVocabCommand } from "./tagood_vocab.ts";
 import { worldCommand } from "./world.ts";
 
@@ -34,6 +37,9 @@ export const COMMANDS: readonly Command[] = [
   lbfTuneCommand,
   lbfEvalCommand,
   tagoodVocabCommand,
+  tagoodFeaturesCommand,
+  tagoodTrainCommand,
+  tagoodEvalCommand,
   worldCommand,
   demoCommand,
 ];

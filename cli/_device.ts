@@ -38,22 +38,30 @@ export const VARIANT_OPTION: OptionSpec = {
   multiple: true,
 };
 
+/** The same for commands whose `--variant` says whose method is meant. */
+export const KERNEL_VARIANT_OPTION: OptionSpec = { ...VARIANT_OPTION, name: "kernel-variant" };
+
 /**
  * The forced variants of `--variant`.
  *
+ * @param args The command's arguments.
+ * @param option The option's name.
  * @throws {UsageError} When an operation or a variant does not exist.
  */
-export function variantsOf(args: Arguments): Readonly<Record<string, string>> {
-  const pairs = parseNamed("variant", args.all("variant"));
+export function variantsOf(
+  args: Arguments,
+  option: "variant" | "kernel-variant" = "variant",
+): Readonly<Record<string, string>> {
+  const pairs = parseNamed(option, args.all(option));
   for (const { name, value } of pairs) {
     const known = KERNEL_VARIANTS[name];
     if (known?.includes(value)) continue;
     throw new UsageError(
       known === undefined
-        ? `The option --variant names an operation: "${name}" is none of ${
+        ? `The option --${option} names an operation: "${name}" is none of ${
           Object.keys(KERNEL_VARIANTS).join(", ")
         }`
-        : `The option --variant must give ${name} one of ${known.join(", ")}: it is "${value}"`,
+        : `The option --${option} must give ${name} one of ${known.join(", ")}: it is "${value}"`,
     );
   }
   return Object.fromEntries(pairs.map(({ name, value }) => [name, value]));
@@ -108,11 +116,14 @@ export function describeOdin({ odin, device }: ExtractionStart, terminal: Termin
  *
  * @throws {GpuUnavailableError} When `webgpu` is asked for and no adapter can be had.
  */
-export async function openKernels(args: Arguments): Promise<{ context: Context; gpu?: Gpu }> {
+export async function openKernels(
+  args: Arguments,
+  option?: "variant" | "kernel-variant",
+): Promise<{ context: Context; gpu?: Gpu }> {
   const device = args.need("device");
   if (device === "reference") return { context: new Host() };
   try {
-    const gpu = await Gpu.open({ variants: variantsOf(args) });
+    const gpu = await Gpu.open({ variants: variantsOf(args, option) });
     return { context: gpu, gpu };
   } catch (error) {
     if (device === "webgpu" || !(error instanceof GpuUnavailableError)) throw error;

@@ -116,8 +116,12 @@ function hashOf(names: readonly string[], labels: Int32Array): string {
 }
 
 /** Opens where `--device` wants to train, and says in one line where that is. */
-export async function openTraining(args: Arguments, terminal: Terminal): Promise<Context> {
-  const { context, gpu } = await openKernels(args);
+export async function openTraining(
+  args: Arguments,
+  terminal: Terminal,
+  variants?: "variant" | "kernel-variant",
+): Promise<Context> {
+  const { context, gpu } = await openKernels(args, variants);
   if (gpu !== undefined) {
     const kind = gpu.adapter.isSoftware ? ", a software adapter" : "";
     terminal.note(`Running on webgpu: ${adapterName(gpu)}${kind}`);

@@ -33,7 +33,8 @@ import {
   openTraining,
   TRAINING_DEVICE_OPTION,
 } from "./_lbf.ts";
-import { requireWritable } from "./_outputs.ts";
+import { describeKernels } from "./_kernel_times.ts";
+import { requireNoCheckpoint, requireWritable } from "./_outputs.ts";
 import { formatDuration, type Progress, type Terminal } from "./_terminal.ts";
 
 /** The command. */
@@ -224,19 +225,6 @@ function trainableOf(text: string): Trainable {
   return text === "all" || text === "last-block" || text === "head" ? text : { from: text };
 }
 
-/** An earlier training must not be lost by accident. */
-async function requireNoCheckpoint(path: string, resume: boolean): Promise<void> {
-  const exists = await Deno.stat(path).then(() => true, () => false);
-  if (exists && !resume) {
-    throw new UserError(
-      `Cannot begin: an unfinished training is in "${path}"; go on with --resume, or remove it`,
-    );
-  }
-  if (!exists && resume) {
-    throw new UserError(`Cannot resume: there is no unfinished training in "${path}"`);
-  }
-}
-
 async function marginFor(
   { open, images, ctx, delta, terminal, signal }: {
     readonly open: OpenModel;
@@ -334,7 +322,7 @@ async function runWithProgress(
   });
   progress?.finish();
   tuned.epochs.forEach((epoch) => terminal.note(describeEpoch(epoch)));
-  describeKernels(tuned, terminal);
+  describeKernels(tuned.kernels, terminal);
   const seconds = (performance.now() - began) / 1000;
   terminal.note(`Trained for ${formatDuration(seconds)}`);
   if (args.flag("profile") && steady !== undefined) {
@@ -377,18 +365,6 @@ function made(before: Counters, after: Counters): string {
   return `${of("buffers", "buffers")}, ${of("pipelines", "pipelines")}, ${
     of("bindGroups", "bind groups")
   }, ${of("submits", "submits (reads of losses and saves included)")}`;
-}
-
-function describeKernels({ kernels }: LbfTuned, terminal: Terminal): void {
-  if (kernels === undefined || kernels.length === 0) return;
-  const total = kernels.reduce((sum, { nanoseconds }) => sum + nanoseconds, 0);
-  terminal.note(`One step takes ${(total / 1e6).toFixed(1)} ms on the GPU:`);
-  for (const { kernel, dispatches, nanoseconds } of kernels) {
-    terminal.note(
-      `  ${kernel.padEnd(36)}${(nanoseconds / 1e6).toFixed(2).padStart(9)} ms` +
-        `${(100 * nanoseconds / total).toFixed(1).padStart(7)} %  ${dispatches} x`,
-    );
-  }
 }
 
 function describeEnd(

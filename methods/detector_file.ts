@@ -19,7 +19,7 @@ import {
   STATE_PREFIX,
 } from "./_detector_format.ts";
 import type { Detector } from "./detector.ts";
-import { SCORES } from "./registry.ts";
+import { DETECTOR_METHODS } from "./registry.ts";
 import type { ScoreMethod, StateArray } from "./score.ts";
 
 /**
@@ -112,5 +112,5 @@ export async function loadDetector(
     entries: file.header.entries,
     rows: (name, range) => file.readRows(name, range),
     whole: (name) => file.read(name),
-  }, options.methods ?? SCORES);
+  }, options.methods ?? DETECTOR_METHODS);
 }

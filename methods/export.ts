@@ -115,6 +115,9 @@ const PARTS: Readonly<Record<string, InspectionPart>> = {
   features: "features",
   logits: "logits",
   "feature_map": "featureMap",
+  tokens: "tokens",
+  "tag_logits": "tagLogits",
+  attention: "attention",
 };
 
 /** Why a model's graph cannot give a key. */
@@ -198,6 +201,8 @@ const INPUT_PREFIX = "ood_input/";
 interface KeySource {
   readonly key: string;
   readonly stored: string;
+  /** Whether it comes by attention head, where scores take the sum over heads. */
+  readonly byHead: boolean;
 }
 
 function sourceFor(
@@ -218,7 +223,8 @@ function sourceFor(
         `"${stored}"${reason === undefined ? "" : `; ${reason}`}`,
     );
   }
-  const actual = found.shape?.[1];
+  const byHead = stored === "attention" && found.shape?.length === 4;
+  const actual = found.shape?.[byHead ? 2 : 1];
   const expected = fitted.inputs[key]?.[0] ?? -1;
   if (expected >= 0 && typeof actual === "number" && actual !== expected) {
     throw new UserError(
@@ -226,7 +232,7 @@ function sourceFor(
         `have ${actual} columns and the detector was fitted to ${expected}`,
     );
   }
-  return { key, stored };
+  return { key, stored, byHead };
 }
 
 function buildScore(
@@ -237,12 +243,17 @@ function buildScore(
   const { fitted } = detector;
   const builder = new GraphBuilder({ opset: model.opset(), name: fitted.method.name });
   const inputs: Record<string, string> = {};
-  for (const { key, stored } of sources) {
+  for (const { key, stored, byHead } of sources) {
     const derivation = graphDerivation(key);
     const row = fitted.inputs[key]!.map((length, axis) => length < 0 ? `${key}_${axis}` : length);
     const shape = derivation === undefined ? row : [...row, "H", "W"];
-    const input = builder.input(INPUT_PREFIX + stored, ["N", ...shape]);
-    inputs[key] = derivation === undefined ? input : derivation.graph(builder, input);
+    const input = builder.input(INPUT_PREFIX + stored, [
+      "N",
+      ...(byHead ? ["heads"] : []),
+      ...shape,
+    ]);
+    const whole = byHead ? builder.reduce("ReduceSum", input, { axes: [1] }) : input;
+    inputs[key] = derivation === undefined ? whole : derivation.graph(builder, input);
   }
   try {
     builder.output(SCORE_OUTPUT, fitted.graph(builder, inputs), { shape: ["N"] });

@@ -9,7 +9,7 @@
 import { decodeSafetensors } from "../data/safetensors_bytes.ts";
 import { readDetector } from "./_detector_format.ts";
 import type { Detector } from "./detector.ts";
-import { SCORES } from "./registry.ts";
+import { DETECTOR_METHODS } from "./registry.ts";
 import type { ScoreMethod } from "./score.ts";
 
 /**
@@ -47,5 +47,5 @@ export async function parseDetector(
       return Promise.resolve({ data: part, shape: [rows, ...shape.slice(1)] });
     },
     whole: (key) => Promise.resolve(tensors[key]!),
-  }, options.methods ?? SCORES);
+  }, options.methods ?? DETECTOR_METHODS);
 }

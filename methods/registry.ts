@@ -27,6 +27,7 @@ import { rmds } from "./scores/rmds.ts";
 import { scale } from "./scores/scale.ts";
 import { ssd } from "./scores/ssd.ts";
 import { vim } from "./scores/vim.ts";
+import { TRAINED_SCORES } from "./tagood/score.ts";
 
 /** Every score, in the order of tables. */
 export const SCORES: readonly ScoreMethod[] = [
@@ -50,6 +51,12 @@ export const SCORES: readonly ScoreMethod[] = [
   vim,
   featureNorm,
 ];
+
+/**
+ * Every method that a detector's file can be of: the scores, and those that are trained by commands
+ * of their own.
+ */
+export const DETECTOR_METHODS: readonly ScoreMethod[] = [...SCORES, ...TRAINED_SCORES];
 
 /**
  * A score by its name.

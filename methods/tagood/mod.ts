@@ -5,4 +5,14 @@
  * @module
  */
 
+export * from "./detector.ts";
+export * from "./features.ts";
+export * from "./loss.ts";
+export * from "./model.ts";
+export * from "./objects.ts";
+export * from "./projection.ts";
+export { tagood, tagoodCam, TRAINED_SCORES } from "./score.ts";
+export * from "./settings.ts";
+export * from "./tagger.ts";
+export * from "./train.ts";
 export * from "./vocabulary.ts";

@@ -154,6 +154,14 @@ export interface ProjectionOutput {
   readonly logits: Variable;
 }
 
+/** How the projection model is run. */
+export interface ProjectionRun {
+  /** The model's sizes; its classes do not matter for features. */
+  readonly sizes: Omit<ProjectionSizes, "classes" | "inputs" | "width" | "hidden">;
+  /** Dropout while training. */
+  readonly dropout?: ProjectionDropout;
+}
+
 /**
  * Runs the projection model. An image without tokens gives the feature of the class token alone.
  *
@@ -183,10 +191,46 @@ export interface ProjectionOutput {
  */
 export function project(
   tape: Tape,
+  input: ProjectionInput,
+  parameters: ParameterSet,
+  how: ProjectionRun,
+): ProjectionOutput {
+  const features = projectFeatures(tape, input, parameters, how);
+  return { features, logits: namedLinear(tape, features, { name: "classifier", parameters }) };
+}
+
+/**
+ * The features alone, for which the classifier's parameters are not needed.
+ *
+ * @param tape The tape.
+ * @param input The tokens.
+ * @param parameters The parameters.
+ * @param how The sizes, and dropout while training.
+ * @returns p(z), f32 [N, W].
+ *
+ * @example An image without tokens
+ * ```ts
+ * import { projectFeatures, projectionParameters } from "@oodgpu/oodgpu/methods";
+ * import { ParameterSet, Tape, Variable } from "@oodgpu/oodgpu/nn";
+ * import { Host } from "@oodgpu/oodgpu/runtime";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using host = new Host();
+ * const sizes = { inputs: 4, maxTokens: 4, width: 8, depth: 2, heads: 2, hidden: 8, classes: 3 };
+ * using parameters = new ParameterSet(host, projectionParameters(sizes, 1));
+ * const tokens = new Variable(host.upload(new Float32Array(4), [1, 4]));
+ * const offsets = host.upload(new Int32Array([0, 0]), [2]);
+ * const singles = host.upload(new Int32Array([0, 1]), [2]);
+ * const input = { tokens, offsets, singles };
+ * assertEquals(projectFeatures(new Tape(host), input, parameters, { sizes }).shape, [1, 8]);
+ * ```
+ */
+export function projectFeatures(
+  tape: Tape,
   { tokens, offsets, singles }: ProjectionInput,
   parameters: ParameterSet,
-  how: { readonly sizes: ProjectionSizes; readonly dropout?: ProjectionDropout },
-): ProjectionOutput {
+  how: ProjectionRun,
+): Variable {
   const { sizes, dropout } = how;
   const dropouts = dropout === undefined ? undefined : new Dropouts(dropout);
   const sequence = insertClassToken(tape, {
@@ -207,6 +251,5 @@ export function project(
   const first = sizes.depth === 0
     ? firstRows(tape, x, { offsets: sequence.offsets })
     : encoderReadout(tape, x, part(sizes.depth - 1), { ...lists, singles });
-  const features = namedLayerNorm(tape, first, { name: "norm", parameters });
-  return { features, logits: namedLinear(tape, features, { name: "classifier", parameters }) };
+  return namedLayerNorm(tape, first, { name: "norm", parameters });
 }

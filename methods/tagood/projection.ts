@@ -6,14 +6,14 @@
 
 import { type ParameterSet, Tape, TrainingStep, Variable } from "../../nn/mod.ts";
 import type { Context } from "../../runtime/mod.ts";
-import { project, type ProjectionSizes } from "./model.ts";
+import { project, projectFeatures, type ProjectionSizes } from "./model.ts";
 import { type ObjectSet, packObjects } from "./objects.ts";
 
 /** What a projection model made of images. */
 export interface Projected {
   /** p(z), f32 [N, W]. */
   readonly features: Float32Array<ArrayBuffer>;
-  /** f32 [N, K]. */
+  /** f32 [N, K]; none where the model has no classes. */
   readonly logits: Float32Array<ArrayBuffer>;
 }
 
@@ -21,7 +21,7 @@ export interface Projected {
 export interface ProjectOptions {
   /** The model's parameters. */
   readonly parameters: ParameterSet;
-  /** Its sizes. */
+  /** Its sizes; without classes the classifier is left out. */
   readonly sizes: ProjectionSizes;
   /** Images in a batch. */
   readonly batch: number;
@@ -61,7 +61,12 @@ export async function projectObjects(
   };
   using step = new TrainingStep(ctx, (inner) => {
     const input = { tokens: new Variable(tokens), offsets, singles };
-    const outputs = project(new Tape(inner), input, parameters, { sizes });
+    const tape = new Tape(inner);
+    if (sizes.classes === 0) {
+      inner.copy(projectFeatures(tape, input, parameters, { sizes }).value, found.features);
+      return;
+    }
+    const outputs = project(tape, input, parameters, { sizes });
     inner.copy(outputs.features.value, found.features);
     inner.copy(outputs.logits.value, found.logits);
   });

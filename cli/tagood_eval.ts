@@ -1,0 +1,237 @@
+/**
+ * `ood tagood eval`: a trained detector on in-distribution and OOD sets.
+ *
+ * @module
+ */
+
+import { openFeatures, writeFileAtomic } from "../data/mod.ts";
+import {
+  CONVENTIONS,
+  evaluate,
+  type Evaluation,
+  findConvention,
+  renderReport,
+  textTable,
+} from "../eval/mod.ts";
+import type { Closeness } from "../kernels/mod.ts";
+import {
+  type Detector,
+  loadDetector,
+  type ObjectSet,
+  projectFitted,
+  requireTagood,
+  type ScorableObjects,
+  scoreProjected,
+  withScore,
+} from "../methods/mod.ts";
+import { adapterName } from "./_device.ts";
+import { type Context, isGpu } from "../runtime/mod.ts";
+import { type Arguments, UsageError } from "./_arguments.ts";
+import type { Command, CommandContext } from "./_command.ts";
+import { openTraining, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
+import { parseNamed } from "./_named.ts";
+import { requireWritable } from "./_outputs.ts";
+import { recordOf } from "./_sets.ts";
+import { openScoredObjects } from "./_tagood_objects.ts";
+import { VERSION } from "./_version.ts";
+
+const DISTANCE_NAMES: readonly Closeness[] = ["cosine", "euclidean", "kl"];
+
+/** The command. */
+export const tagoodEvalCommand: Command = {
+  name: "tagood eval",
+  summary: "Score object tokens with a TagOOD detector and compare the sets",
+  details:
+    "Sets are files of object tokens (ood tagood features, with any --tau) or feature files of the\n" +
+    "tagger's outputs, of which objects are found with the detector's own τ, or with --tau. An image\n" +
+    "without a predicted tag of a known class gets the lowest score in every set.",
+  options: [
+    { name: "detector", value: "FILE", help: "from ood tagood train", required: true },
+    { name: "id", value: "FILE", help: "the in-distribution test set", required: true },
+    {
+      name: "ood",
+      value: "NAME=FILE",
+      help: "an OOD set",
+      required: true,
+      multiple: true,
+    },
+    {
+      name: "distances",
+      value: "LIST",
+      help: `how features are compared with centres: ${DISTANCE_NAMES.join(", ")}, or all`,
+      default: "cosine",
+    },
+    { name: "tau", value: "T", help: "threshold on attention for feature files; 0 keeps all" },
+    {
+      name: "variant",
+      value: "NAME",
+      help: "whose score; that of the training by default",
+      choices: ["paper", "code"],
+    },
+    {
+      name: "convention",
+      value: "NAME",
+      help: "whose rules for FPR95",
+      choices: Object.keys(CONVENTIONS),
+      default: "default",
+    },
+    {
+      name: "bootstrap",
+      value: "N",
+      help: "replicates of the intervals; 0 for none",
+      default: "500",
+    },
+    { name: "seed", value: "N", help: "seed of the bootstrap", default: "0" },
+    TRAINING_DEVICE_OPTION,
+    { name: "json", value: "FILE", help: "write the results; - prints them instead of the table" },
+    { name: "html", value: "FILE", help: "write a report that needs no network" },
+  ],
+  examples: [
+    "ood tagood eval --detector tagood.safetensors --id test-objects.safetensors \\\n" +
+    "    --ood near=near-objects.safetensors --distances all --html report.html",
+  ],
+  run: runEval,
+};
+
+async function runEval(context: CommandContext): Promise<void> {
+  const { args, terminal } = context;
+  const distances = parseDistances(args.need("distances"));
+  const json = args.text("json");
+  const html = args.text("html");
+  await requireWritable(json === "-" ? undefined : json, html);
+  const paths = setPaths(args);
+  const detector = requireTagood(await loadDetector(args.need("detector")));
+  using ctx = await openTraining(args, terminal, "kernel-variant");
+  const scores = new Map<string, Map<string, Float32Array<ArrayBuffer>>>();
+  for (const [name, path] of paths) {
+    scores.set(name, await scoreFile(context, ctx, { name, path, detector, distances }));
+  }
+  const evaluation = await compare(context, ctx, { scores, paths, detector });
+  if (json === "-") terminal.printJson(evaluation);
+  else terminal.print(textTable(evaluation, { color: terminal.isTerminal }));
+  if (json !== undefined && json !== "-") {
+    await writeFileAtomic(json, `${JSON.stringify(evaluation, undefined, 2)}\n`);
+    terminal.note(`Wrote ${json}`);
+  }
+  if (html !== undefined) {
+    await writeFileAtomic(html, reportOf(evaluation, scores, detector));
+    terminal.note(`Wrote ${html}`);
+  }
+}
+
+function parseDistances(list: string): readonly Closeness[] {
+  if (list === "all") return DISTANCE_NAMES;
+  return list.split(",").map((name) => {
+    const found = DISTANCE_NAMES.find((known) => known === name.trim());
+    if (found !== undefined) return found;
+    throw new UsageError(
+      `The option --distances must list some of ${DISTANCE_NAMES.join(", ")}: "${name}" is none`,
+    );
+  });
+}
+
+function setPaths(args: Arguments): Map<string, string> {
+  const named = parseNamed("ood", args.all("ood"));
+  if (named.some(({ name }) => name === "id")) {
+    throw new UsageError(
+      'The option --ood must not name a set "id": that is the in-distribution set',
+    );
+  }
+  return new Map([
+    ["id", args.need("id")],
+    ...named.map(({ name, value }) => [name, value] as const),
+  ]);
+}
+
+/** Scores of one set by the name of the distance. */
+async function scoreFile(
+  context: CommandContext,
+  ctx: Context,
+  of: {
+    readonly name: string;
+    readonly path: string;
+    readonly detector: Detector;
+    readonly distances: readonly Closeness[];
+  },
+): Promise<Map<string, Float32Array<ArrayBuffer>>> {
+  const { args, terminal, signal } = context;
+  const tau = args.number("tau", { minimum: 0, maximum: 1 });
+  const variant = args.text("variant") as "paper" | "code" | undefined;
+  using objects = await openScoredObjects(context, ctx, { ...of, tau });
+  const images = await project(ctx, of.detector, objects, { name: of.name, terminal, signal });
+  const result = new Map<string, Float32Array<ArrayBuffer>>();
+  for (const distance of of.distances) {
+    const { fitted } = withScore(of.detector, { distance, variant });
+    result.set(distance, await scoreProjected(ctx, fitted, images));
+  }
+  return result;
+}
+
+async function project(
+  ctx: Context,
+  detector: Detector,
+  objects: ObjectSet,
+  { name, terminal, signal }: Pick<CommandContext, "terminal" | "signal"> & {
+    readonly name: string;
+  },
+): Promise<ScorableObjects> {
+  using progress = terminal.progress(`score ${name}`, objects.count, { unit: "images" });
+  const images = await projectFitted(ctx, detector.fitted, objects, {
+    signal,
+    onProgress: (done) => progress.update(done),
+  });
+  progress.finish();
+  return images;
+}
+
+async function compare(
+  { args }: CommandContext,
+  ctx: Context,
+  of: {
+    readonly scores: ReadonlyMap<string, ReadonlyMap<string, Float32Array<ArrayBuffer>>>;
+    readonly paths: ReadonlyMap<string, string>;
+    readonly detector: Detector;
+  },
+): Promise<Evaluation> {
+  const sets: Record<string, unknown> = {};
+  for (const [name, path] of of.paths) {
+    await using set = await openFeatures(path);
+    sets[name] = await recordOf(set);
+  }
+  return evaluate({
+    id: of.scores.get("id")!,
+    ood: new Map([...of.scores].filter(([name]) => name !== "id")),
+  }, {
+    convention: findConvention(args.need("convention")).name,
+    replicates: args.number("bootstrap", { minimum: 0, maximum: 100_000, integer: true })!,
+    seed: args.number("seed", { minimum: 0, maximum: 2 ** 32 - 1, integer: true })!,
+    manifest: {
+      tool: `oodgpu ${VERSION}`,
+      adapter: isGpu(ctx) ? adapterName(ctx.gpu) : "none",
+      detector: args.need("detector"),
+      parameters: of.detector.fitted.parameters,
+      settings: JSON.parse(of.detector.metadata["tagood"] ?? "null"),
+      sets,
+    },
+  });
+}
+
+function reportOf(
+  evaluation: Evaluation,
+  scores: ReadonlyMap<string, ReadonlyMap<string, Float32Array<ArrayBuffer>>>,
+  { fitted }: Detector,
+): string {
+  return renderReport({
+    evaluation,
+    id: scores.get("id")!,
+    ood: new Map([...scores].filter(([name]) => name !== "id")),
+    methods: [...scores.get("id")!.keys()].map((name) => ({
+      name,
+      title: `${fitted.method.title}, ${name}`,
+      source: fitted.method.source,
+      parameters: Object.fromEntries(
+        Object.entries(fitted.parameters).map(([key, value]) => [key, String(value)]),
+      ),
+    })),
+  }, { title: "TagOOD" });
+}
