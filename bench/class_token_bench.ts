@@ -24,7 +24,8 @@ await benchKernel("insertClassToken (lists x rows x columns)", {
   })),
   variants: {
     naive: (ctx, inputs) => void insertClassToken(ctx, inputs, { variant: "naive" }),
-    vector: (ctx, inputs) => void insertClassToken(ctx, inputs, { variant: "vector" }),
+    serial: (ctx, inputs) => void insertClassToken(ctx, inputs, { variant: "serial" }),
+    tree: (ctx, inputs) => void insertClassToken(ctx, inputs, { variant: "tree" }),
   },
 });
 
@@ -40,7 +41,9 @@ await benchKernel("insertClassTokenGradient (lists x rows x columns)", {
   variants: {
     naive: (ctx, { positions, ...inputs }) =>
       void insertClassTokenGradient(ctx, inputs, { positions, variant: "naive" }),
-    vector: (ctx, { positions, ...inputs }) =>
-      void insertClassTokenGradient(ctx, inputs, { positions, variant: "vector" }),
+    serial: (ctx, { positions, ...inputs }) =>
+      void insertClassTokenGradient(ctx, inputs, { positions, variant: "serial" }),
+    tree: (ctx, { positions, ...inputs }) =>
+      void insertClassTokenGradient(ctx, inputs, { positions, variant: "tree" }),
   },
 });

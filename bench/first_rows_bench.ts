@@ -39,7 +39,9 @@ await benchKernel("firstRowsGradient (lists x rows x columns)", {
   variants: {
     naive: (ctx, { rows, ...inputs }) =>
       void firstRowsGradient(ctx, inputs, { rows, variant: "naive" }),
-    vector: (ctx, { rows, ...inputs }) =>
-      void firstRowsGradient(ctx, inputs, { rows, variant: "vector" }),
+    serial: (ctx, { rows, ...inputs }) =>
+      void firstRowsGradient(ctx, inputs, { rows, variant: "serial" }),
+    tree: (ctx, { rows, ...inputs }) =>
+      void firstRowsGradient(ctx, inputs, { rows, variant: "tree" }),
   },
 });

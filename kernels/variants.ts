@@ -52,7 +52,14 @@ const ROW_OPERATIONS = [
   "confidenceGradient",
 ] as const;
 
-const COLUMN_OPERATIONS = ["batchNorm", "columnSum", "columnMean"] as const;
+const COLUMN_OPERATIONS = [
+  "batchNorm",
+  "columnSum",
+  "columnMean",
+  "insertClassToken",
+  "insertClassTokenGradient",
+  "firstRowsGradient",
+] as const;
 
 const POINTWISE = [
   "activation",
@@ -76,10 +83,7 @@ const POINTWISE = [
   "pad2dGradient",
   "dropout",
   "signStep",
-  "insertClassToken",
-  "insertClassTokenGradient",
   "firstRows",
-  "firstRowsGradient",
   "repeatRows",
 ] as const;
 

@@ -8,16 +8,22 @@
 //
 // Shapes: x: Elem[rows - lists, columns], row-major; token: Elem[columns];
 // positions: Elem[positions, columns]; offsets, shifted: i32[lists + 1]; y: Elem[rows, columns].
-// Dispatch: gridFor(max(rows columns, lists + 1), 64), an invocation for each element; the grid folds
-// x into y. Each finds its list by bisection of the offsets.
+// Dispatch: gridFor(workers columns / GROUPS, WORKGROUP); the grid folds x into y. A worker, which is
+// so many invocations as cover a row, writes every shares-th row of a list and every workers-th row of
+// the padding; an invocation owns GROUPS neighbouring elements.
 // Numerics: one f32 sum.
 
+override WORKGROUP: u32 = 8u;
+
 alias Elem = vec4<f32>; // @spec
+const GROUPS: u32 = 4u; // @spec elements of an invocation, a divisor of columns
 
 struct Params {
-  rows: u32,
+  rows: u32, // of y
   columns: u32, // in units of Elem
   lists: u32,
+  shares: u32, // workers of a list
+  workers: u32, // max(1, lists) * shares
   positions: u32,
 }
 
@@ -29,53 +35,53 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> shifted: array<i32>;
 @group(1) @binding(0) var<uniform> params: Params;
 
-// The first row of a list in y.
-fn begin_of(list: u32) -> u32 {
-  return u32(offsets[list]) + list;
-}
-
-// The list of a row of y; `lists` for padding.
-fn list_of(row: u32) -> u32 {
-  var low = 0u;
-  var high = params.lists;
-  while (low < high) {
-    let middle = (low + high + 1u) / 2u;
-    if (begin_of(middle) <= row) {
-      low = middle;
-    } else {
-      high = middle - 1u;
-    }
-  }
-  return low;
-}
-
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_index) local: u32,
 ) {
-  let item = (wid.y * grid.x + wid.x) * 64u + lane;
-  if (item <= params.lists) {
-    shifted[item] = i32(begin_of(item));
-  }
-  if (item >= params.rows * params.columns) {
+  let item = (wid.y * grid.x + wid.x) * WORKGROUP + local;
+  let columns = params.columns;
+  let lanes = columns / GROUPS;
+  let worker = item / lanes;
+  if (worker >= params.workers) {
     return;
   }
-  let row = item / params.columns;
-  let column = item - row * params.columns;
-  let list = list_of(row);
-  var sum = Elem(0.0);
+  let column = (item - worker * lanes) * GROUPS;
+  let list = worker / params.shares;
+  let share = worker - list * params.shares;
+  let end = u32(offsets[params.lists]) + params.lists;
+  if (item == 0u) {
+    shifted[params.lists] = i32(end);
+  }
   if (list < params.lists) {
-    let place = row - begin_of(list);
-    if (place == 0u) {
-      sum = token[column];
-    } else {
-      sum = x[(row - list - 1u) * params.columns + column];
+    let begin = u32(offsets[list]) + list;
+    let length = u32(offsets[list + 1u]) + list + 1u - begin;
+    if (share == 0u && column == 0u) {
+      shifted[list] = i32(begin);
     }
-    if (place < params.positions) {
-      sum += positions[place * params.columns + column];
+    for (var place = share; place < length; place += params.shares) {
+      let to = (begin + place) * columns + column;
+      let at = to - (list + 1u) * columns;
+      let added = place * columns + column;
+      for (var g = 0u; g < GROUPS; g++) { // @unroll
+        var sum = Elem(0.0);
+        if (place == 0u) {
+          sum = token[column + g];
+        } else {
+          sum = x[at + g];
+        }
+        if (place < params.positions) {
+          sum += positions[added + g];
+        }
+        y[to + g] = sum;
+      }
     }
   }
-  y[item] = sum;
+  for (var row = end + worker; row < params.rows; row += params.workers) {
+    for (var g = 0u; g < GROUPS; g++) { // @unroll
+      y[row * columns + column + g] = Elem(0.0);
+    }
+  }
 }

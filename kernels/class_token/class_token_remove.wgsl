@@ -7,15 +7,21 @@
 //
 // Shapes: dY: Elem[rows + lists, columns], row-major; offsets: i32[lists + 1], those of dX;
 // dX: Elem[rows, columns].
-// Dispatch: gridFor(rows columns, 64), an invocation for each element; the grid folds x into y. Each
-// finds its list by bisection of the offsets.
+// Dispatch: gridFor(workers columns / GROUPS, WORKGROUP); the grid folds x into y. A worker, which is
+// so many invocations as cover a row, writes every shares-th row of a list and every workers-th row of
+// the padding; an invocation owns GROUPS neighbouring elements.
+
+override WORKGROUP: u32 = 8u;
 
 alias Elem = vec4<f32>; // @spec
+const GROUPS: u32 = 4u; // @spec elements of an invocation, a divisor of columns
 
 struct Params {
-  rows: u32,
+  rows: u32, // of dX
   columns: u32, // in units of Elem
   lists: u32,
+  shares: u32, // workers of a list
+  workers: u32, // max(1, lists) * shares
 }
 
 @group(0) @binding(0) var<storage, read> dY: array<Elem>;
@@ -23,36 +29,35 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> dX: array<Elem>;
 @group(1) @binding(0) var<uniform> params: Params;
 
-// The list of a row of dX; `lists` for padding.
-fn list_of(row: u32) -> u32 {
-  var low = 0u;
-  var high = params.lists;
-  while (low < high) {
-    let middle = (low + high + 1u) / 2u;
-    if (u32(offsets[middle]) <= row) {
-      low = middle;
-    } else {
-      high = middle - 1u;
-    }
-  }
-  return low;
-}
-
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_index) local: u32,
 ) {
-  let item = (wid.y * grid.x + wid.x) * 64u + lane;
-  if (item >= params.rows * params.columns) {
+  let item = (wid.y * grid.x + wid.x) * WORKGROUP + local;
+  let columns = params.columns;
+  let lanes = columns / GROUPS;
+  let worker = item / lanes;
+  if (worker >= params.workers) {
     return;
   }
-  let row = item / params.columns;
-  let list = list_of(row);
-  var value = Elem(0.0);
+  let column = (item - worker * lanes) * GROUPS;
+  let list = worker / params.shares;
+  let share = worker - list * params.shares;
   if (list < params.lists) {
-    value = dY[item + (list + 1u) * params.columns];
+    let end = u32(offsets[list + 1u]);
+    for (var row = u32(offsets[list]) + share; row < end; row += params.shares) {
+      let to = row * columns + column;
+      let at = to + (list + 1u) * columns;
+      for (var g = 0u; g < GROUPS; g++) { // @unroll
+        dX[to + g] = dY[at + g];
+      }
+    }
   }
-  dX[item] = value;
+  for (var row = u32(offsets[params.lists]) + worker; row < params.rows; row += params.workers) {
+    for (var g = 0u; g < GROUPS; g++) { // @unroll
+      dX[row * columns + column + g] = Elem(0.0);
+    }
+  }
 }

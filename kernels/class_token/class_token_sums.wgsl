@@ -7,16 +7,17 @@
 // Shapes: dY: Elem[rows, columns], row-major; offsets: i32[lists + 1], without the rows put before,
 // so that a list has offsets[n + 1] - offsets[n] + 1 rows; sums: Elem[slices, positions, columns];
 // firsts: Elem[slices, columns].
-// Dispatch: gridFor(slices positions columns, WORKGROUP), an invocation for each element; the grid
-// folds x into y.
+// Dispatch: gridFor(slices positions columns / GROUPS, WORKGROUP), GROUPS neighbouring elements for an
+// invocation; the grid folds x into y.
 // Accumulator: f32, the lists of a slice in their order.
 
-override WORKGROUP: u32 = 64u;
+override WORKGROUP: u32 = 8u;
 
 alias Elem = vec4<f32>; // @spec
+const GROUPS: u32 = 4u; // @spec elements of an invocation, a divisor of columns
 
 struct Params {
-  items: u32, // slices * positions * columns
+  items: u32, // slices * positions * columns / GROUPS
   columns: u32, // in units of Elem
   positions: u32,
   lists: u32,
@@ -33,28 +34,41 @@ struct Params {
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
   @builtin(num_workgroups) grid: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_index) local: u32,
 ) {
-  let item = (wid.y * grid.x + wid.x) * WORKGROUP + lane;
+  let item = (wid.y * grid.x + wid.x) * WORKGROUP + local;
   if (item >= params.items) {
     return;
   }
-  let part = item / params.columns;
-  let column = item - part * params.columns;
+  let columns = params.columns;
+  let lanes = columns / GROUPS;
+  let part = item / lanes;
+  let column = (item - part * lanes) * GROUPS;
   let slice = part / params.positions;
   let place = part - slice * params.positions;
-  let end = min(params.lists, (slice + 1u) * params.slice);
-  var sum = Elem(0.0);
-  var begin = u32(offsets[slice * params.slice]);
-  for (var n = slice * params.slice; n < end; n++) {
+  let first = slice * params.slice;
+  let end = min(params.lists, first + params.slice);
+  var sum: array<Elem, GROUPS>;
+  for (var g = 0u; g < GROUPS; g++) { // @unroll
+    sum[g] = Elem(0.0);
+  }
+  var begin = u32(offsets[min(first, params.lists)]);
+  for (var n = first; n < end; n++) {
     let next = u32(offsets[n + 1u]);
     if (begin + place <= next) {
-      sum += dY[(begin + n + place) * params.columns + column];
+      let at = (begin + n + place) * columns + column;
+      for (var g = 0u; g < GROUPS; g++) { // @unroll
+        sum[g] += dY[at + g];
+      }
     }
     begin = next;
   }
-  sums[item] = sum;
+  for (var g = 0u; g < GROUPS; g++) { // @unroll
+    sums[part * columns + column + g] = sum[g];
+  }
   if (place == 0u) {
-    firsts[slice * params.columns + column] = sum;
+    for (var g = 0u; g < GROUPS; g++) { // @unroll
+      firsts[slice * columns + column + g] = sum[g];
+    }
   }
 }

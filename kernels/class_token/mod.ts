@@ -14,15 +14,17 @@ import {
   type Tensor,
 } from "../../runtime/mod.ts";
 import { hostFloats, outputTensor, requireMatrix, requireVector } from "../_arguments.ts";
-import { addRows } from "../_columns.ts";
+import { addRows, type ColumnVariant, columnVariant } from "../_columns.ts";
+import type { OutOption } from "../_out.ts";
+import { pointwiseKernel } from "../_pointwise.ts";
 import {
-  lanesOf,
-  POINTWISE_WORKGROUP,
-  pointwiseKernel,
-  type PointwiseOptions,
-  type PointwiseVariant,
-} from "../_pointwise.ts";
-import { dispatchRagged, requireOffsets } from "../_ragged.ts";
+  dispatchLists,
+  groupsOf,
+  LIST_PARAMS,
+  LIST_WORKGROUP,
+  requireOffsets,
+  widthOf,
+} from "../_ragged.ts";
 import { requireRows } from "../_rows.ts";
 import insertSource from "./class_token_insert.wgsl" with { type: "text" };
 import removeSource from "./class_token_remove.wgsl" with { type: "text" };
@@ -33,14 +35,14 @@ const INSERT = /* @__PURE__ */ pointwiseKernel({
   name: "class_token_insert",
   wgsl: insertSource,
   bindings: ["read", "read", "read", "read", "read_write", "read_write"],
-  params: { rows: "u32", columns: "u32", lists: "u32", positions: "u32" },
+  params: { ...LIST_PARAMS, positions: "u32" },
 });
 
 const REMOVE = /* @__PURE__ */ pointwiseKernel({
   name: "class_token_remove",
   wgsl: removeSource,
   bindings: ["read", "read", "read_write"],
-  params: { rows: "u32", columns: "u32", lists: "u32" },
+  params: LIST_PARAMS,
 });
 
 const SUMS = /* @__PURE__ */ pointwiseKernel({
@@ -50,8 +52,13 @@ const SUMS = /* @__PURE__ */ pointwiseKernel({
   params: { items: "u32", columns: "u32", positions: "u32", lists: "u32", slice: "u32" },
 });
 
-/** Lists that one invocation adds at most: an f32 sum keeps its digits, and loops end in time. */
-const SLICE_LISTS = 4096;
+/** Lists that one invocation adds at most, so that an f32 sum keeps its digits, and at least. */
+const MOST_LISTS = 4096;
+const LEAST_LISTS = 8;
+
+/** Invocations that keep two cores busy, and those that keep a large GPU busy. */
+const SERIAL_ITEMS = 512;
+const TREE_ITEMS = 131_072;
 
 /** Tensors of {@linkcode insertClassToken}. */
 export interface InsertClassTokenInputs {
@@ -63,6 +70,12 @@ export interface InsertClassTokenInputs {
   readonly token: Tensor;
   /** What is added to the row at each place, the token's first; f32 [P, W]. */
   readonly positions: Tensor;
+}
+
+/** Options of {@linkcode insertClassToken}. */
+export interface InsertClassTokenOptions extends OutOption {
+  /** Forces a variant. */
+  readonly variant?: ColumnVariant;
 }
 
 /** What {@linkcode insertClassToken} gives. */
@@ -89,8 +102,8 @@ export interface InsertClassTokenGradientOptions {
   readonly outToken?: Tensor | undefined;
   /** Where the gradient of the positions goes. */
   readonly outPositions?: Tensor | undefined;
-  /** Forces a variant; `vector` by default. */
-  readonly variant?: PointwiseVariant;
+  /** Forces a variant. */
+  readonly variant?: ColumnVariant;
 }
 
 /** What {@linkcode insertClassTokenGradient} gives. */
@@ -138,7 +151,7 @@ export interface ClassTokenGradients {
 export function insertClassToken(
   ctx: Context,
   inputs: InsertClassTokenInputs,
-  options: PointwiseOptions = {},
+  options: InsertClassTokenOptions = {},
 ): ClassTokenRows {
   const kernel = "insertClassToken";
   const { x, token, positions } = inputs;
@@ -159,7 +172,7 @@ export function insertClassToken(
     offsets.data.set(old.map((begin, n) => begin + n));
     return { y, offsets };
   }
-  dispatchRagged(ctx, {
+  dispatchLists(ctx, {
     operation: kernel,
     kernel: INSERT,
     buffers: [x, token, positions, inputs.offsets, y, offsets],
@@ -167,7 +180,6 @@ export function insertClassToken(
     columns,
     lists,
     params: { positions: places },
-    least: lists + 1,
     variant: options.variant,
   });
   return { y, offsets };
@@ -236,7 +248,7 @@ export function insertClassTokenGradient(
     );
     return { dX, dToken, dPositions };
   }
-  dispatchRagged(ctx, {
+  dispatchLists(ctx, {
     operation: kernel,
     kernel: REMOVE,
     buffers: [dY, offsets, dX],
@@ -257,28 +269,35 @@ interface ListSums extends InsertClassTokenGradientInputs {
 function sumLists(
   ctx: GpuContext,
   { dY, offsets, dToken, dPositions }: ListSums,
-  { kernel, variant }: { kernel: string; variant: PointwiseVariant | undefined },
+  { kernel, variant: forced }: { kernel: string; variant: ColumnVariant | undefined },
 ): void {
   const lists = offsets.size - 1;
-  const columns = dToken.size;
+  const variant = columnVariant(ctx, kernel, forced);
+  const serial = variant === "serial";
+  const width = widthOf(dToken.size, variant);
+  const columns = dToken.size / width;
+  const groups = serial ? groupsOf(columns) : 1;
   // The token's gradient is that of the first position, also where there is none.
   const positions = Math.max(1, dPositions.shape[0]!);
-  const lanes = lanesOf(ctx, { operation: kernel, variant, channels: [columns] });
-  const slices = Math.max(1, Math.ceil(lists / SLICE_LISTS));
+  const lanes = positions * columns / groups;
+  const wanted = Math.ceil((serial ? SERIAL_ITEMS : TREE_ITEMS) / lanes);
+  const slice = Math.min(MOST_LISTS, Math.max(LEAST_LISTS, Math.ceil(lists / wanted)));
+  const slices = Math.max(1, Math.ceil(lists / slice));
   const direct = slices === 1 && dPositions.size > 0;
-  using sums = direct ? undefined : ctx.empty([slices, positions * columns], "f32");
-  using firsts = direct ? undefined : ctx.empty([slices, columns], "f32");
-  const items = slices * positions * columns / lanes;
-  ctx.dispatch(SUMS(lanes), {
+  using sums = direct ? undefined : ctx.empty([slices, positions * dToken.size], "f32");
+  using firsts = direct ? undefined : ctx.empty([slices, dToken.size], "f32");
+  const workgroup = LIST_WORKGROUP[variant];
+  ctx.dispatch(SUMS(width, { GROUPS: groups }), {
     buffers: [dY, offsets, sums ?? dPositions, firsts ?? dToken],
-    params: { items, columns: columns / lanes, positions, lists, slice: SLICE_LISTS },
-    workgroups: gridFor(items, POINTWISE_WORKGROUP),
-    overrides: { WORKGROUP: POINTWISE_WORKGROUP },
+    params: { items: slices * lanes, columns, positions, lists, slice },
+    workgroups: gridFor(slices * lanes, workgroup),
+    overrides: { WORKGROUP: workgroup },
   });
-  if (firsts !== undefined) addRows(ctx, { parts: firsts, out: dToken }, { rows: slices, columns });
-  if (sums !== undefined && dPositions.size > 0) {
-    addRows(ctx, { parts: sums, out: dPositions }, { rows: slices, columns: dPositions.size });
-  }
+  if (sums === undefined || firsts === undefined) return;
+  const rows = { rows: slices, variant };
+  addRows(ctx, { parts: firsts, out: dToken }, { ...rows, columns: dToken.size });
+  if (dPositions.size === 0) return;
+  addRows(ctx, { parts: sums, out: dPositions }, { ...rows, columns: dPositions.size });
 }
 
 /** Sizes of {@linkcode insertClassToken}. */

@@ -3,14 +3,13 @@
 //   y[n] = x[offsets[n]]
 //
 // Shapes: x: Elem[any rows, columns], row-major; offsets: i32[lists + 1]; y: Elem[lists, columns].
-// Dispatch: gridFor(rows columns, 64), an invocation for each element; the grid folds x into y.
+// Dispatch: gridFor(lists columns, 64), an invocation for each element; the grid folds x into y.
 
 alias Elem = vec4<f32>; // @spec
 
 struct Params {
-  rows: u32, // of y
+  lists: u32,
   columns: u32, // in units of Elem
-  lists: u32, // as many
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Elem>;
@@ -25,7 +24,7 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let item = (wid.y * grid.x + wid.x) * 64u + lane;
-  if (item >= params.rows * params.columns) {
+  if (item >= params.lists * params.columns) {
     return;
   }
   let list = item / params.columns;

@@ -4,10 +4,17 @@
  * @module
  */
 
-import { type Context, isGpu, ShapeError, type Tensor } from "../../runtime/mod.ts";
+import { type Context, gridFor, isGpu, ShapeError, type Tensor } from "../../runtime/mod.ts";
 import { hostFloats, outputTensor } from "../_arguments.ts";
-import { pointwiseKernel, type PointwiseOptions } from "../_pointwise.ts";
-import { dispatchRagged, requireOffsets } from "../_ragged.ts";
+import type { ColumnVariant } from "../_columns.ts";
+import type { OutOption } from "../_out.ts";
+import {
+  lanesOf,
+  POINTWISE_WORKGROUP,
+  pointwiseKernel,
+  type PointwiseOptions,
+} from "../_pointwise.ts";
+import { dispatchLists, LIST_PARAMS, requireOffsets } from "../_ragged.ts";
 import { requireRows } from "../_rows.ts";
 import source from "./first_rows.wgsl" with { type: "text" };
 import gradientSource from "./first_rows_gradient.wgsl" with { type: "text" };
@@ -17,14 +24,14 @@ const KERNEL = /* @__PURE__ */ pointwiseKernel({
   name: "first_rows",
   wgsl: source,
   bindings: ["read", "read", "read_write"],
-  params: { rows: "u32", columns: "u32", lists: "u32" },
+  params: { lists: "u32", columns: "u32" },
 });
 
 const GRADIENT = /* @__PURE__ */ pointwiseKernel({
   name: "first_rows_gradient",
   wgsl: gradientSource,
   bindings: ["read", "read", "read_write"],
-  params: { rows: "u32", columns: "u32", lists: "u32" },
+  params: LIST_PARAMS,
 });
 
 /** Tensors of {@linkcode firstRows}. */
@@ -44,9 +51,11 @@ export interface FirstRowsGradientInputs {
 }
 
 /** Options of {@linkcode firstRowsGradient}. */
-export interface FirstRowsGradientOptions extends PointwiseOptions {
+export interface FirstRowsGradientOptions extends OutOption {
   /** Rows of `x`, R. */
   readonly rows: number;
+  /** Forces a variant. */
+  readonly variant?: ColumnVariant;
 }
 
 /**
@@ -85,14 +94,11 @@ export function firstRows(
     firstRowsReference({ x: hostFloats(x), offsets: offsets.data as Int32Array }, hostFloats(y));
     return y;
   }
-  dispatchRagged(ctx, {
-    operation: kernel,
-    kernel: KERNEL,
+  const lanes = lanesOf(ctx, { operation: kernel, variant: options.variant, channels: [columns] });
+  ctx.dispatch(KERNEL(lanes), {
     buffers: [x, offsets, y],
-    rows: lists,
-    columns,
-    lists,
-    variant: options.variant,
+    params: { lists, columns: columns / lanes },
+    workgroups: gridFor(lists * columns / lanes, POINTWISE_WORKGROUP),
   });
   return y;
 }
@@ -143,7 +149,7 @@ export function firstRowsGradient(
     firstRowsGradientReference(inputs, hostFloats(dX));
     return dX;
   }
-  dispatchRagged(ctx, {
+  dispatchLists(ctx, {
     operation: kernel,
     kernel: GRADIENT,
     buffers: [dY, offsets, dX],

@@ -1,10 +1,14 @@
 /**
- * What the tests of operations on ragged rows share: lengths of lists, and their offsets.
+ * What the tests of operations on ragged rows share: lengths of lists, their offsets, and the
+ * comparison of every variant with the reference.
  *
  * @module
  */
 
+import { COLUMN_VARIANTS, type ColumnVariant } from "../../kernels/column_reduce/mod.ts";
 import type { Context, Tensor } from "../../runtime/mod.ts";
+import type { GpuTestContext } from "../_support/gpu.ts";
+import { assertClose, TOLERANCE, type Tolerance } from "../_support/tolerance.ts";
 
 /** Lists packed one behind the other. */
 export interface RaggedCase {
@@ -50,4 +54,44 @@ export function nameOf({ lengths, padding, columns }: RaggedCase): string {
   return `${lengths.length} lists (${
     lengths.slice(0, 8)
   }), ${padding} rows behind, ${columns} wide`;
+}
+
+/** One case: an operation on inputs of its own making. */
+export interface ListCase {
+  /** What the case is, for messages. */
+  readonly label: string;
+  /** Runs the operation. */
+  readonly run: (ctx: Context, how: { readonly variant?: ColumnVariant }) => readonly Tensor[];
+}
+
+/**
+ * Runs every case twice in every variant, on the GPU and as the reference. Results must be near the
+ * reference, and both runs equal bit by bit.
+ */
+export async function compareLists(
+  { gpu, host }: GpuTestContext,
+  cases: readonly ListCase[],
+  tolerance: Tolerance = TOLERANCE.kernel,
+): Promise<void> {
+  for (const { label, run } of cases) {
+    using scope = gpu.scope();
+    const expected = run(host, {});
+    const runs = COLUMN_VARIANTS.flatMap((variant) =>
+      ["first", "second"].map((turn) => ({
+        about: `${turn} run, ${variant}, ${label}`,
+        made: run(scope, { variant }),
+      }))
+    );
+    const results = await scope.read(...runs.flatMap(({ made }) => made));
+    const count = expected.length;
+    runs.forEach(({ about }, r) =>
+      expected.forEach(({ data }, i) => {
+        const found = results[r * count + i]!;
+        assertClose(found, data, tolerance, `result ${i}, ${about}`);
+        // The second run of a variant comes right behind the first.
+        const first = results[(r - r % 2) * count + i]!;
+        assertClose(found, first, TOLERANCE.exact, `again, result ${i}, ${about}`);
+      })
+    );
+  }
 }

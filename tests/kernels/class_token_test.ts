@@ -13,8 +13,9 @@ import { type Context, DTypeError, Host, ShapeError } from "../../runtime/mod.ts
 import { checkGradient } from "../_support/gradcheck.ts";
 import { gpuTest } from "../_support/gpu.ts";
 import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
-import { compareAll, noise64, random, SEED } from "./_pointwise.ts";
+import { noise64, random, SEED } from "./_pointwise.ts";
 import {
+  compareLists,
   nameOf,
   offsetsOf,
   RAGGED_CASES,
@@ -34,7 +35,7 @@ function inputsOf(ctx: Context, ragged: RaggedCase, places = 1 + Math.max(0, ...
 }
 
 gpuTest("insertClassToken() agrees with the reference", async (context) => {
-  await compareAll(
+  await compareLists(
     context,
     RAGGED_CASES.flatMap((ragged) =>
       [0, 3].map((missing) => ({
@@ -50,7 +51,7 @@ gpuTest("insertClassToken() agrees with the reference", async (context) => {
 });
 
 gpuTest("insertClassTokenGradient() agrees with the reference", async (context) => {
-  await compareAll(
+  await compareLists(
     context,
     RAGGED_CASES.flatMap((ragged) =>
       [0, 1, 1 + Math.max(0, ...ragged.lengths), 140].map((positions) => ({
@@ -67,24 +68,43 @@ gpuTest("insertClassTokenGradient() agrees with the reference", async (context) 
   );
 });
 
-gpuTest("insertClassTokenGradient() adds very many lists in slices", async ({ gpu, host }) => {
+gpuTest("insertClassTokenGradient() adds very many lists in slices", async (context) => {
   const lengths = Array.from({ length: 9001 }, (_, i) => i % 3);
-  for (const columns of [4, 3]) {
-    const run = (ctx: Context) => {
-      const dY = random(ctx, [18_001, columns], { low: 0 });
-      const offsets = uploadOffsets(ctx, lengths);
-      const { dX, dToken, dPositions } = insertClassTokenGradient(
-        ctx,
-        { dY, offsets },
-        { positions: 4 },
-      );
-      return [dX, dToken, dPositions];
-    };
-    using scope = gpu.scope();
-    const found = await scope.read(...run(scope));
-    run(host).forEach(({ data }, i) =>
-      assertClose(found[i]!, data, TOLERANCE.longSum, `result ${i}, ${columns} columns`)
-    );
+  await compareLists(
+    context,
+    [4, 3].map((columns) => ({
+      label: `${columns} columns`,
+      run: (ctx, how) => {
+        const dY = random(ctx, [18_001, columns], { low: 0 });
+        const offsets = uploadOffsets(ctx, lengths);
+        const made = insertClassTokenGradient(ctx, { dY, offsets }, { positions: 4, ...how });
+        return [made.dX, made.dToken, made.dPositions];
+      },
+    })),
+    TOLERANCE.longSum,
+  );
+});
+
+gpuTest("insertClassToken() and its gradient reach the end of very long lists", async (context) => {
+  for (
+    const ragged of [
+      { lengths: [140_000], padding: 0, columns: 4 },
+      { lengths: [70_000, 1, 0], padding: 150_000, columns: 1 },
+    ]
+  ) {
+    await compareLists(context, [{
+      label: nameOf(ragged),
+      run: (ctx, how) => {
+        const { y, offsets } = insertClassToken(ctx, inputsOf(ctx, ragged, 3), how);
+        const old = uploadOffsets(ctx, ragged.lengths);
+        const gradient = insertClassTokenGradient(
+          ctx,
+          { dY: y, offsets: old },
+          { positions: 3, ...how },
+        );
+        return [y, offsets, gradient.dX, gradient.dPositions];
+      },
+    }]);
   }
 });
 
