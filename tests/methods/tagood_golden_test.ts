@@ -1,5 +1,6 @@
-import { memoryFeatures } from "../../data/mod.ts";
-import { cosineMax, euclideanMin, klMin, softmax } from "../../kernels/mod.ts";
+import { type FeatureSet, memoryFeatures } from "../../data/mod.ts";
+import { chooseExecutor, type Fitted, scoreFeatures } from "../../methods/mod.ts";
+import { fittedTagood, type ScoreChoice, scoreObjects } from "../../methods/tagood/detector.ts";
 import { tagoodLoss } from "../../methods/tagood/loss.ts";
 import { project, type ProjectionSizes } from "../../methods/tagood/model.ts";
 import { loadObjects, type ObjectSet, packObjects } from "../../methods/tagood/objects.ts";
@@ -15,6 +16,7 @@ import type { Context } from "../../runtime/mod.ts";
 import golden from "../golden/tagood.json" with { type: "json" };
 import { gpuTest } from "../_support/gpu.ts";
 import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
+import { floats, scoreOn } from "./_problem.ts";
 
 type Run = typeof golden.runs[number];
 type Images = typeof golden.training & Partial<typeof golden.held_out>;
@@ -32,6 +34,8 @@ const SIZES: ProjectionSizes = {
 const { batches } = golden;
 const BATCH = batches[0]!.length;
 const LONGEST = Math.max(...golden.training.counts);
+/** Tags and tokens of an image of the tagger. */
+const [OUTPUTS, PLACES] = [6, 8];
 /** The gradient of an attention's key bias is 0 but for rounding, so its training is noise. */
 const NOISE = /key\.bias$/;
 
@@ -138,28 +142,37 @@ async function gradientsOf(run: Run, ctx: Context): Promise<Map<string, Float32A
   return new Map(names.map((name, i) => [name, arrays[i] as Float32Array]));
 }
 
-/** Features, logits and distances of the held-out images. */
-async function heldOutOf(trained: TagoodTrained, ctx: Context) {
-  using objects = await objectsOf(golden.held_out as Images);
-  using parameters = parametersOn(ctx, trained.parameters);
-  const projected = await projectObjects(ctx, objects, { parameters, sizes: SIZES, batch: 5 });
-  using scope = ctx.scope();
-  const features = scope.upload(projected.features, [objects.count, width]);
-  const centres = scope.upload(trained.centres, [classes, width]);
-  const [cosine, squared, divergence] = await scope.read(
-    cosineMax(scope, { features, centres }).value,
-    euclideanMin(scope, { features, centres }).value,
-    klMin(scope, {
-      features: softmax(scope, { x: features }),
-      centres: softmax(scope, { x: centres }),
-    }).value,
-  );
-  return {
-    ...projected,
-    cosine: cosine!,
-    euclidean: squared!.map((value) => 1 / (1 + Math.sqrt(value))),
-    kl: divergence!.map((value) => 1 / (1 + value)),
-  };
+/** What the golden file's numbers are called here. */
+const SCORES = {
+  cosine: { distance: "cosine", variant: "paper" },
+  euclidean: { distance: "euclidean", variant: "paper" },
+  kl: { distance: "kl", variant: "paper" },
+  code: { distance: "cosine", variant: "code" },
+} as const;
+
+/** A trained model as a detector's score, on the golden file's tags. */
+function fittedOf(trained: TagoodTrained, choice: ScoreChoice): Fitted {
+  const { tags, thresholds } = golden.tagger;
+  return fittedTagood(trained, {
+    kind: "tagger",
+    tau: 0.5,
+    untagged: "none",
+    oneTag: false,
+    tags,
+    thresholds,
+    inputs: { tokens: [PLACES, inputs], "tag_logits": [OUTPUTS], attention: [OUTPUTS, PLACES] },
+  }, choice);
+}
+
+/** What the golden file's tagger gives. */
+function taggerSet(): FeatureSet {
+  const { tokens, tag_logits, attention } = golden.tagger;
+  const count = tag_logits.length / OUTPUTS;
+  return memoryFeatures({
+    tokens: floats(tokens, [count, PLACES, inputs]),
+    "tag_logits": floats(tag_logits, [count, OUTPUTS]),
+    attention: floats(attention, [count, OUTPUTS, PLACES]),
+  });
 }
 
 /** Held-out images with tokens; the golden file has features of these alone. */
@@ -184,13 +197,16 @@ for (const run of golden.runs) {
       assertClose(weights.slice(0, 4), expected.first, TOLERANCE.smoothTraining, name);
       assertClose([squares], [expected.squares], TOLERANCE.smoothTraining, `squares of ${name}`);
     }
-    const found = await heldOutOf(trained, gpu);
+    using objects = await objectsOf(golden.held_out as Images);
+    using parameters = parametersOn(gpu, trained.parameters);
+    const found = await projectObjects(gpu, objects, { parameters, sizes: SIZES, batch: 5 });
     const { z, logits, ...scores } = run.held_out;
     assertClose(seenRows(found.features, width), z, TOLERANCE.smoothTraining, "features");
     assertClose(seenRows(found.logits, classes), logits, TOLERANCE.smoothTraining, "logits");
-    for (const name of ["cosine", "euclidean", "kl"] as const) {
-      const expected = SEEN.map((i) => scores[name][i]!);
-      assertClose(SEEN.map((i) => found[name][i]!), expected, TOLERANCE.smoothTraining, name);
+    for (const [name, choice] of Object.entries(SCORES)) {
+      const expected = scores[name as keyof typeof SCORES];
+      const actual = await scoreObjects(gpu, fittedOf(trained, choice), objects, { batch: 5 });
+      assertClose(actual, expected, TOLERANCE.smoothTraining, name);
     }
   });
 
@@ -206,6 +222,28 @@ for (const run of golden.runs) {
     }
   });
 }
+
+gpuTest("TagOOD scores a tagger's outputs as PyTorch does", async ({ gpu }) => {
+  const run = golden.runs[1]!;
+  const trained = await trainAs(run, gpu);
+  const set = taggerSet();
+  using executor = await chooseExecutor("webgpu", { gpu: gpu.gpu });
+  for (const [tau, scores] of Object.entries(run.tagger)) {
+    for (const [name, choice] of Object.entries(SCORES)) {
+      const fitted = fittedOf(trained, { ...choice, tau: Number(tau) });
+      const expected = scores[name as keyof typeof SCORES];
+      const label = `${name} at tau ${tau}`;
+      const onGpu = await scoreFeatures(fitted, set, { executor });
+      assertClose(onGpu, expected, TOLERANCE.smoothTraining, `${label} on webgpu`);
+      // Each graph is a session of its own, which takes its time: one for each score and each tau.
+      const devices = name === "code" || tau === "0.5" ? ["reference", "wasm"] as const : [];
+      for (const device of devices) {
+        const elsewhere = await scoreOn(device, fitted, set);
+        assertClose(elsewhere, expected, TOLERANCE.smoothTraining, `${label} on ${device}`);
+      }
+    }
+  }
+});
 
 gpuTest("TagOOD's first steps on the host are those on the GPU", async ({ gpu, host }) => {
   const run = golden.runs[1]!;
