@@ -18,24 +18,10 @@ import type { OutOption } from "../_out.ts";
 import { LOOP_TURNS } from "../_products.ts";
 import { requireOffsets } from "../_ragged.ts";
 import { unrolled } from "../_unroll.ts";
+import { type Gathered, gatherNaively } from "./_naive.ts";
 import { raggedGatherReference } from "./reference.ts";
 import mainSource from "./ragged_gather.wgsl" with { type: "text" };
-import naiveSource from "./ragged_gather_naive.wgsl" with { type: "text" };
 import placesSource from "./ragged_gather_places.wgsl" with { type: "text" };
-
-const NAIVE: Kernel = {
-  name: "ragged_gather_naive",
-  wgsl: naiveSource,
-  bindings: ["read", "read", "read", "read_write"],
-  params: {
-    images: "u32",
-    tokens: "u32",
-    columns: "u32",
-    rows: "u32",
-    first: "u32",
-    last: "u32",
-  },
-};
 
 const PLACES: Kernel = {
   name: "ragged_gather_places",
@@ -61,7 +47,6 @@ export type RaggedGatherVariant = "naive" | "serial" | "tree";
 /** The variants, the baseline first. */
 export const RAGGED_GATHER_VARIANTS: readonly RaggedGatherVariant[] = ["naive", "serial", "tree"];
 
-const NAIVE_WORKGROUP = 64;
 const SERIAL_WORKGROUP = 8;
 const TREE_WORKGROUP = 64;
 /** Elements that an invocation of the serial variant copies at most. */
@@ -141,8 +126,12 @@ export function raggedGather(
     const variant = variantOf(ctx, options);
     const call = { images: images!, tokens: tokens!, columns: columns!, capacity };
     if (y.size === 0) return y;
-    if (variant === "naive") naive(ctx, { ...inputs, y }, call);
-    else gather(ctx, { ...inputs, y }, { ...call, variant });
+    if (variant === "naive") {
+      requireTurns(ctx, variant, tokens! + 2 * columns!);
+      gatherNaively(ctx, { ...inputs, y });
+    } else {
+      gather(ctx, { ...inputs, y }, { ...call, variant });
+    }
     return y;
   }
   const into = hostFloats(y).fill(0);
@@ -170,8 +159,6 @@ function variantOf(ctx: GpuContext, options: RaggedGatherOptions): RaggedGatherV
   );
 }
 
-type Tensors = RaggedGatherInputs & { readonly y: Tensor };
-
 /** Lengths of a run. */
 interface Call {
   readonly images: number;
@@ -180,57 +167,9 @@ interface Call {
   readonly capacity: number;
 }
 
-function naive(ctx: GpuContext, { x, keep, offsets, y }: Tensors, call: Call): void {
-  const { images, tokens, columns, capacity } = call;
-  requireTurns(ctx, "naive", tokens + 2 * columns);
-  ctx.dispatch(NAIVE, {
-    buffers: [x, keep, offsets, y],
-    params: { images, tokens, columns, rows: capacity, first: 0, last: images },
-    workgroups: gridFor(Math.max(images * tokens, capacity), NAIVE_WORKGROUP),
-  });
-}
-
-/**
- * Records what the naive kernel does for one image alone: the unfused way, in which the host knows the
- * offsets and takes one image after the other.
- *
- * @param ctx The GPU.
- * @param inputs As for {@linkcode raggedGather}.
- * @param run Which image, and where the rows go.
- *
- * @example The second of two images
- * ```ts
- * import { Gpu } from "@oodgpu/oodgpu/runtime";
- * import { raggedGatherImage } from "@oodgpu/oodgpu/kernels";
- * import { assertEquals } from "@std/assert";
- *
- * using gpu = await Gpu.open();
- * using scope = gpu.scope();
- * const x = scope.upload(new Float32Array([1, 2]), [2, 1, 1]);
- * const keep = scope.upload(new Int32Array([1, 1]), [2, 1]);
- * const offsets = scope.upload(new Int32Array([0, 1, 2]), [3]);
- * const y = scope.upload(new Float32Array(2), [2, 1]);
- * raggedGatherImage(scope, { x, keep, offsets }, { image: 1, y });
- * const [rows] = await scope.read(y);
- * assertEquals([...rows!], [0, 2]);
- * ```
- */
-export function raggedGatherImage(
-  ctx: GpuContext,
-  { x, keep, offsets }: RaggedGatherInputs,
-  { image, y }: { readonly image: number; readonly y: Tensor },
-): void {
-  const [images, tokens, columns] = x.shape as readonly [number, number, number];
-  ctx.dispatch(NAIVE, {
-    buffers: [x, keep, offsets, y],
-    params: { images, tokens, columns, rows: y.shape[0]!, first: image, last: image + 1 },
-    workgroups: gridFor(tokens, NAIVE_WORKGROUP),
-  });
-}
-
 function gather(
   ctx: GpuContext,
-  { x, keep, offsets, y }: Tensors,
+  { x, keep, offsets, y }: Gathered,
   call: Call & { readonly variant: "serial" | "tree" },
 ): void {
   const { images, tokens, capacity, variant } = call;

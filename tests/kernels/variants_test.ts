@@ -26,7 +26,11 @@ import {
   matmul,
   moments,
   normHinge,
+  objectMask,
+  prefixSum,
   quadraticForm,
+  raggedGather,
+  raggedMean,
   renderWorld,
   rowArgmax,
   rowLogSumExp,
@@ -89,6 +93,21 @@ const RUNS: Readonly<Record<string, (ctx: GpuContext, x: Tensor) => unknown>> = 
   columnSum: (ctx, x) => columnSum(ctx, { x }),
   normHinge: (ctx, x) =>
     normHinge(ctx, { features: x, mask: ctx.upload(new Float32Array(4), [4]) }, { margin: 1 }),
+  objectMask: (ctx, x) =>
+    objectMask(ctx, {
+      attention: x.reshape([1, 4, 8]),
+      tagLogits: ctx.upload(new Float32Array(4), [1, 4]),
+      tags: ctx.upload(new Int32Array([0, 1]), [2]),
+      thresholds: ctx.upload(new Float32Array([-1, 1]), [2]),
+    }, { tau: 0.5 }),
+  prefixSum: (ctx) => prefixSum(ctx, { x: ctx.upload(new Int32Array(9), [9]) }),
+  raggedGather: (ctx, x) =>
+    raggedGather(ctx, {
+      x: x.reshape([1, 4, 8]),
+      keep: ctx.upload(new Int32Array(4), [1, 4]),
+      offsets: ctx.upload(new Int32Array(2), [2]),
+    }, { capacity: 4 }),
+  raggedMean: (ctx, x) => raggedMean(ctx, { x, offsets: ctx.upload(new Int32Array([0, 4]), [2]) }),
   rowSum: (ctx, x) => rowSum(ctx, { x }),
   rowMean: (ctx, x) => rowMean(ctx, { x }),
   rowMax: (ctx, x) => rowMax(ctx, { x }),
