@@ -32,8 +32,8 @@ then for each image of the batch, in order, with the z of this step's loss (befo
     centre[label] = (1 - centre_rate) * centre[label] + centre_rate * z
 
 Optimisers are torch.optim.Adam and torch.optim.AdamW with betas .9 and .999 and epsilon 1e-8; the
-weight decay acts on ALL parameters ("decayed": "all"), PyTorch's default. Centre rates and decay are
-larger than the paper's and the code's (5e-4), so that 25 steps show them.
+weight decay acts on ALL parameters ("decayed": "all"), PyTorch's default. Centre rates and decay
+are larger than the paper's and the code's (5e-4), so that 25 steps show them.
 
 Scores of the held-out images, after the training, with mu the centres:
 
