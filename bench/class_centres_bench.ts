@@ -39,7 +39,8 @@ await benchKernel("updateCentres", {
   shapes: workloads("update"),
   variants: {
     naive: (ctx, inputs) => void updateCentres(ctx, inputs, { rate: 0.1, variant: "naive" }),
-    samples: (ctx, inputs) => void updateCentres(ctx, inputs, { rate: 0.1, variant: "samples" }),
+    serial: (ctx, inputs) => void updateCentres(ctx, inputs, { rate: 0.1, variant: "serial" }),
+    tree: (ctx, inputs) => void updateCentres(ctx, inputs, { rate: 0.1, variant: "tree" }),
   },
 });
 

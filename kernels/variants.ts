@@ -59,6 +59,7 @@ const COLUMN_OPERATIONS = [
   "insertClassToken",
   "insertClassTokenGradient",
   "firstRowsGradient",
+  "updateCentres",
 ] as const;
 
 const POINTWISE = [
@@ -105,7 +106,6 @@ export const KERNEL_VARIANTS: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(POINTWISE.map((operation) => [operation, POINTWISE_VARIANTS])),
   ...Object.fromEntries(COLUMN_OPERATIONS.map((operation) => [operation, COLUMN_VARIANTS])),
   classSums: ["naive", "columns", "classes"],
-  updateCentres: ["naive", "samples"],
   objectMask: ["naive", "serial", "tree"],
   prefixSum: ["naive", "serial", "tree"],
   raggedGather: ["naive", "serial", "tree"],
@@ -142,7 +142,6 @@ export function describeVariants(gpu: Gpu): Record<string, string> {
   for (const operation of COLUMN_OPERATIONS) automatic[operation] = isSoftware ? "serial" : "tree";
   for (const operation of POINTWISE) automatic[operation] = "vector";
   automatic["classSums"] = isSoftware ? "columns" : "classes";
-  automatic["updateCentres"] = "samples";
   for (const operation of ["objectMask", "prefixSum", "raggedGather", "raggedMean"]) {
     automatic[operation] = isSoftware ? "serial" : "tree";
   }

@@ -22,29 +22,36 @@ import {
   requireMatrix,
   requireShape,
 } from "../_arguments.ts";
+import { type ColumnVariant, columnVariant } from "../_columns.ts";
 import { dispatchElementRows } from "../_element_rows.ts";
 import { pointwiseKernel } from "../_pointwise.ts";
+import { groupsOf, LIST_WORKGROUP, widthOf } from "../_ragged.ts";
 import { requirePositive, requireRows, type RowOptions, type RowShape } from "../_rows.ts";
 import lossSource from "./centre_loss.wgsl" with { type: "text" };
 import { centreLossReference, updateCentresReference } from "./reference.ts";
+import linksSource from "./update_centres_links.wgsl" with { type: "text" };
 import updateSource from "./update_centres.wgsl" with { type: "text" };
 import updateNaiveSource from "./update_centres_naive.wgsl" with { type: "text" };
 
-const UPDATE_LAYOUT: Omit<Kernel, "name" | "wgsl"> = {
+const UPDATE_NAIVE: Kernel = {
+  name: "update_centres_naive",
+  wgsl: updateNaiveSource,
   bindings: ["read", "read", "read_write"],
   params: { begin: "u32", end: "u32", columns: "u32", classes: "u32", rate: "f32" },
 };
 
-const UPDATE_NAIVE: Kernel = {
-  ...UPDATE_LAYOUT,
-  name: "update_centres_naive",
-  wgsl: updateNaiveSource,
+const LINKS: Kernel = {
+  name: "update_centres_links",
+  wgsl: linksSource,
+  bindings: ["read", "read_write"],
+  params: { begin: "u32", end: "u32", classes: "u32" },
 };
 
 const UPDATE = /* @__PURE__ */ pointwiseKernel({
-  ...UPDATE_LAYOUT,
   name: "update_centres",
   wgsl: updateSource,
+  bindings: ["read", "read", "read", "read_write"],
+  params: { begin: "u32", end: "u32", columns: "u32", rate: "f32" },
 });
 
 const LOSS = /* @__PURE__ */ pointwiseKernel({
@@ -54,15 +61,8 @@ const LOSS = /* @__PURE__ */ pointwiseKernel({
   params: { rows: "u32", columns: "u32", classes: "u32", share: "f32", factor: "f32" },
 });
 
-/** Samples of one dispatch: every sample looks at the labels of all others. */
-const CHUNK = 1024;
-
-const NAIVE_WORKGROUP = 64;
-const SOFTWARE_LANES = 8;
-const GPU_LANES = 64;
-
-/** `naive` is the baseline; in `samples` the first sample of a class does all of the class. */
-export type UpdateCentresVariant = "naive" | "samples";
+/** Samples that are done together: each looks at the labels of all others. */
+const CHUNK = 4096;
 
 /** Tensors of {@linkcode updateCentres} and {@linkcode centreLoss}. */
 export interface ClassCentresInputs {
@@ -78,8 +78,8 @@ export interface ClassCentresInputs {
 export interface UpdateCentresOptions {
   /** Share of a sample in its new centre; read again at each replay where it is a `Scalar`. */
   readonly rate: number | Scalar;
-  /** Forces a variant; `samples` by default. */
-  readonly variant?: UpdateCentresVariant;
+  /** Forces a variant. */
+  readonly variant?: ColumnVariant;
 }
 
 /** Options of {@linkcode centreLoss}. */
@@ -161,30 +161,36 @@ function onGpu(
   { centres, features, labels }: ClassCentresInputs,
   { rate, variant: forced }: UpdateCentresOptions,
 ): void {
-  const variant = forced ?? ctx.gpu.variants["updateCentres"] ?? "samples";
-  if (variant !== "naive" && variant !== "samples") {
-    throw new RangeError(
-      `Cannot run updateCentres: there is no variant "${variant}", expected naive or samples`,
-    );
-  }
-  const [samples, columns] = features.shape as [number, number];
+  const variant = columnVariant(ctx, "updateCentres", forced);
+  const [samples, width] = features.shape as [number, number];
   const classes = centres.shape[0]!;
-  const width = variant === "samples" && columns % 4 === 0 ? 4 : 1;
-  const buffers = [features, labels, centres];
-  const lanes = ctx.gpu.adapter.isSoftware ? SOFTWARE_LANES : GPU_LANES;
+  const elements = widthOf(width, variant);
+  const columns = width / elements;
+  const groups = variant === "serial" ? groupsOf(columns) : 1;
+  const workgroup = LIST_WORKGROUP[variant];
   for (let begin = 0; begin < samples; begin += CHUNK) {
     const end = Math.min(samples, begin + CHUNK);
-    const params = { begin, end, columns: columns / width, classes, rate };
     if (variant === "naive") {
-      const workgroups = gridFor(classes * columns, NAIVE_WORKGROUP);
-      ctx.dispatch(UPDATE_NAIVE, { buffers, params, workgroups });
+      ctx.dispatch(UPDATE_NAIVE, {
+        buffers: [features, labels, centres],
+        params: { begin, end, columns, classes, rate },
+        workgroups: gridFor(classes * columns, workgroup),
+      });
       continue;
     }
-    ctx.dispatch(UPDATE(width), {
-      buffers,
-      params,
-      workgroups: gridFor(end - begin, 1),
-      overrides: { WORKGROUP: lanes, LANES: lanes },
+    using links = ctx.empty([end - begin, 2], "i32", { label: "links" });
+    const overrides = { WORKGROUP: workgroup };
+    ctx.dispatch(LINKS, {
+      buffers: [labels, links],
+      params: { begin, end, classes },
+      workgroups: gridFor(end - begin, workgroup),
+      overrides,
+    });
+    ctx.dispatch(UPDATE(elements, { GROUPS: groups }), {
+      buffers: [features, labels, links, centres],
+      params: { begin, end, columns, rate },
+      workgroups: gridFor((end - begin) * columns / groups, workgroup),
+      overrides,
     });
   }
 }
