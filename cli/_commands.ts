@@ -17,6 +17,7 @@ import { lbfEvalCommand } from "./lbf_eval.ts";
 import { lbfInspectCommand } from "./lbf_inspect.ts";
 import { lbfTuneCommand } from "./lbf_tune.ts";
 import { scoreCommand } from "./score.ts";
+import { tagoodAblateCommand } from "./tagood_ablate.ts";
 import { tagoodEvalCommand } from "./tagood_eval.ts";
 import { tagoodFeaturesCommand } from "./tagood_features.ts";
 import { tagoodTrainCommand } from "./tagood_train.ts";
@@ -40,6 +41,7 @@ export const COMMANDS: readonly Command[] = [
   tagoodFeaturesCommand,
   tagoodTrainCommand,
   tagoodEvalCommand,
+  tagoodAblateCommand,
   worldCommand,
   demoCommand,
 ];

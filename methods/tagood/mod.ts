@@ -5,6 +5,7 @@
  * @module
  */
 
+export * from "./baselines.ts";
 export * from "./detector.ts";
 export * from "./features.ts";
 export * from "./loss.ts";

@@ -1,0 +1,153 @@
+/**
+ * `ood tagood ablate`: every ablation of the paper in one report.
+ *
+ * @module
+ */
+
+import { writeFileAtomic } from "../data/mod.ts";
+import { ablationText, renderAblation } from "../eval/mod.ts";
+import { isGpu } from "../runtime/mod.ts";
+import { type Arguments, UsageError } from "./_arguments.ts";
+import type { Command, CommandContext } from "./_command.ts";
+import { adapterName } from "./_device.ts";
+import { openTraining, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
+import { parseNamed } from "./_named.ts";
+import { requireWritable } from "./_outputs.ts";
+import { workFolder } from "./_tagood.ts";
+import { type AblationPlan, AblationRuns, type AblationSources } from "./_tagood_ablation.ts";
+import { ablationOf } from "./_tagood_ablation_report.ts";
+import { readSettings, SETTINGS_OPTIONS } from "./tagood_train.ts";
+import { VERSION } from "./_version.ts";
+
+/** The command. */
+export const tagoodAblateCommand: Command = {
+  name: "tagood ablate",
+  summary: "Train and test TagOOD with each of its parts varied, as its paper does",
+  details:
+    "Reads feature files of a tagger's outputs. For every seed: a training for each τ, one without\n" +
+    "centres, one on the tokens of single tags; then Figures 3 to 5 and Tables 3 to 5 of the paper,\n" +
+    "beside MSP, energy and class-mean cosines of the same tagger.",
+  options: [
+    { name: "train", value: "FILE", help: "labelled training images", required: true },
+    { name: "id", value: "FILE", help: "labelled in-distribution test images", required: true },
+    { name: "ood", value: "NAME=FILE", help: "an OOD set", required: true, multiple: true },
+    {
+      name: "validation",
+      value: "FILE",
+      help: "other labelled images: the state with the smallest loss on them is kept",
+    },
+    {
+      name: "vocabulary",
+      value: "FILE",
+      help: "from ood tagood vocab; without it a classifier's classes are the tags",
+    },
+    {
+      name: "tag-threshold",
+      value: "P",
+      help: "probability from which a class of a classifier without tags is predicted",
+    },
+    { name: "taus", value: "LIST", help: "thresholds to try", default: "0,0.3,0.5,0.7" },
+    { name: "tau", value: "T", help: "the threshold elsewhere, one of them", default: "0.5" },
+    { name: "seeds", value: "N", help: "trainings of each kind, from --seed on", default: "1" },
+    ...SETTINGS_OPTIONS,
+    {
+      name: "points",
+      value: "N",
+      help: "most images of each set in the t-SNE picture",
+      default: "400",
+    },
+    { name: "work", value: "DIR", help: "keep the files of object tokens here" },
+    TRAINING_DEVICE_OPTION,
+    { name: "json", value: "FILE", help: "write the figures; - prints them instead of the tables" },
+    { name: "html", value: "FILE", help: "write a report that needs no network" },
+  ],
+  examples: [
+    "ood tagood ablate --train train.safetensors --id test.safetensors --ood near=near.safetensors \\\n" +
+    "    --vocabulary vocabulary.json --width 64 --epochs 10 --rate 0.001 --html ablation.html",
+  ],
+  run: runAblate,
+};
+
+async function runAblate(context: CommandContext): Promise<void> {
+  const { args, terminal } = context;
+  const [json, html] = [args.text("json"), args.text("html")];
+  await requireWritable(json === "-" ? undefined : json, html);
+  const plan = readPlan(args);
+  const sources = readSources(args);
+  using ctx = await openTraining(args, terminal, "kernel-variant");
+  await using work = await workFolder(args.text("work"));
+  await using runs = new AblationRuns(context, ctx, { sources, plan, work: work.path });
+  const outcome = await runs.run();
+  const record = {
+    tool: `oodgpu ${VERSION}`,
+    adapter: isGpu(ctx) ? adapterName(ctx.gpu) : "none",
+    plan,
+    sources: { ...sources, ood: Object.fromEntries(sources.ood) },
+  };
+  const ablation = ablationOf(outcome, {
+    tau: plan.tau,
+    record,
+    points: args.number("points", { minimum: 1, maximum: 5000, integer: true })!,
+    seed: plan.settings.seed,
+  });
+  const figures = { record, seeds: outcome.seeds.map(plain) };
+  if (json === "-") terminal.printJson(figures);
+  else terminal.print(ablationText(ablation));
+  if (json !== undefined && json !== "-") {
+    await writeFileAtomic(json, `${JSON.stringify(figures, undefined, 2)}\n`);
+    terminal.note(`Wrote ${json}`);
+  }
+  if (html !== undefined) {
+    await writeFileAtomic(html, renderAblation(ablation));
+    terminal.note(`Wrote ${html}`);
+  }
+}
+
+function readPlan(args: Arguments): AblationPlan {
+  const taus = args.need("taus").split(",").map(Number);
+  const bad = taus.find((tau) => !(tau >= 0 && tau <= 1));
+  if (bad !== undefined) {
+    throw new UsageError(
+      `The option --taus must list numbers from 0 to 1: it is "${args.need("taus")}"`,
+    );
+  }
+  const tau = args.number("tau", { minimum: 0, maximum: 1 })!;
+  if (!taus.includes(tau)) {
+    throw new UsageError(
+      `The option --tau must be one of --taus, ${taus.join(", ")}: it is ${tau}`,
+    );
+  }
+  return {
+    taus,
+    tau,
+    settings: readSettings(args),
+    seeds: args.number("seeds", { minimum: 1, maximum: 100, integer: true })!,
+  };
+}
+
+function readSources(args: Arguments): AblationSources {
+  const named = parseNamed("ood", args.all("ood"));
+  const taken = named.find(({ name }) => ["id", "train", "validation"].includes(name));
+  if (taken !== undefined) {
+    throw new UsageError(
+      `The option --ood must not name a set "${taken.name}": that name is taken`,
+    );
+  }
+  return {
+    train: args.need("train"),
+    id: args.need("id"),
+    ood: new Map(named.map(({ name, value }) => [name, value])),
+    validation: args.text("validation"),
+    vocabulary: args.text("vocabulary"),
+    tagThreshold: args.number("tag-threshold", { minimum: 0, maximum: 1 }),
+  };
+}
+
+/** Maps as objects, for JSON. */
+function plain(value: unknown): unknown {
+  if (value instanceof Map) {
+    return Object.fromEntries([...value].map(([key, inner]) => [String(key), plain(inner)]));
+  }
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+}
