@@ -3,6 +3,8 @@ import {
   augment,
   backgroundMask,
   batchNormTrain,
+  binaryCrossEntropy,
+  centreLoss,
   channelNorms,
   columnMean,
   columnSum,
@@ -13,10 +15,14 @@ import {
   cosineMax,
   describeVariants,
   euclideanMin,
+  firstRows,
+  firstRowsGradient,
   gatedProduct,
   generalizedEntropy,
   gradientNorm,
   headEnergy,
+  insertClassToken,
+  insertClassTokenGradient,
   keepTop,
   KERNEL_VARIANTS,
   klMin,
@@ -32,6 +38,7 @@ import {
   raggedGather,
   raggedMean,
   renderWorld,
+  repeatRows,
   rowArgmax,
   rowLogSumExp,
   rowMax,
@@ -41,9 +48,13 @@ import {
   signStep,
   softmax,
   softmaxExcess,
+  updateCentres,
 } from "../../kernels/mod.ts";
 import type { Gpu, GpuContext, Tensor } from "../../runtime/mod.ts";
 import { openTestGpu } from "../_support/gpu.ts";
+
+const labels = (ctx: GpuContext) => ctx.upload(new Int32Array([0, 1, 1, 3]), [4]);
+const offsets = (ctx: GpuContext) => ctx.upload(new Int32Array([0, 2, 3]), [3]);
 
 /** Every operation with forceable variants, on a matrix x [4, 8]. */
 const RUNS: Readonly<Record<string, (ctx: GpuContext, x: Tensor) => unknown>> = {
@@ -89,6 +100,25 @@ const RUNS: Readonly<Record<string, (ctx: GpuContext, x: Tensor) => unknown>> = 
     const running = { runningMean: vector(), runningVariance: vector() };
     return batchNormTrain(ctx, { x, weight: vector(), bias: vector(), ...running });
   },
+  binaryCrossEntropy: (ctx, x) => binaryCrossEntropy(ctx, { logits: x, targets: x }),
+  centreLoss: (ctx, x) => centreLoss(ctx, { centres: x, features: x, labels: labels(ctx) }),
+  updateCentres: (ctx, x) => {
+    const features = ctx.upload(new Float32Array(32), [4, 8]);
+    return updateCentres(ctx, { centres: x, features, labels: labels(ctx) }, { rate: 0.1 });
+  },
+  insertClassToken: (ctx, x) =>
+    insertClassToken(ctx, {
+      x,
+      offsets: offsets(ctx),
+      token: ctx.upload(new Float32Array(8), [8]),
+      positions: x,
+    }),
+  insertClassTokenGradient: (ctx, x) =>
+    insertClassTokenGradient(ctx, { dY: x, offsets: offsets(ctx) }, { positions: 3 }),
+  firstRows: (ctx, x) => firstRows(ctx, { x, offsets: offsets(ctx) }),
+  firstRowsGradient: (ctx, x) =>
+    firstRowsGradient(ctx, { dY: x, offsets: ctx.upload(new Int32Array(5), [5]) }, { rows: 6 }),
+  repeatRows: (ctx, x) => repeatRows(ctx, { x }, { times: 2 }),
   columnMean: (ctx, x) => columnMean(ctx, { x }),
   columnSum: (ctx, x) => columnSum(ctx, { x }),
   normHinge: (ctx, x) =>
