@@ -20,6 +20,7 @@ import { scoreCommand } from "./score.ts";
 import { tagoodAblateCommand } from "./tagood_ablate.ts";
 import { tagoodEvalCommand } from "./tagood_eval.ts";
 import { tagoodFeaturesCommand } from "./tagood_features.ts";
+import { tagoodRunCommand } from "./tagood_run.ts";
 import { tagoodTrainCommand } from "./tagood_train.ts";
 import { tagoodVocabCommand } from "./tagood_vocab.ts";
 import { worldCommand } from "./world.ts";
@@ -42,6 +43,7 @@ export const COMMANDS: readonly Command[] = [
   tagoodTrainCommand,
   tagoodEvalCommand,
   tagoodAblateCommand,
+  tagoodRunCommand,
   worldCommand,
   demoCommand,
 ];

@@ -5,7 +5,16 @@
  */
 
 import type { FeatureSet } from "../data/mod.ts";
-import { type Executor, type Fitted, scoreMany } from "../methods/mod.ts";
+import {
+  Detector,
+  type Executor,
+  type Fitted,
+  loadObjects,
+  requireTagood,
+  scoreMany,
+  scoreObjects,
+} from "../methods/mod.ts";
+import type { Context } from "../runtime/mod.ts";
 import type { Terminal } from "./_terminal.ts";
 
 /** Where a command computes, what it shows, and what stops it. */
@@ -16,6 +25,23 @@ export interface ScoringRun {
   readonly terminal: Terminal;
   /** Stops between batches. */
   readonly signal: AbortSignal;
+}
+
+/** Object tokens are chosen already; the trained methods take them as they are. */
+async function scoreObjectSet(
+  fitted: readonly Fitted[],
+  set: FeatureSet,
+  run: {
+    readonly ctx: Context;
+    readonly signal: AbortSignal;
+    readonly onProgress: (done: number) => void;
+  },
+): Promise<Float32Array<ArrayBuffer>[]> {
+  for (const score of fitted) requireTagood(new Detector(score));
+  using objects = await loadObjects(set, { signal: run.signal });
+  const scores: Float32Array<ArrayBuffer>[] = [];
+  for (const score of fitted) scores.push(await scoreObjects(run.ctx, score, objects, run));
+  return scores;
 }
 
 /**
@@ -32,6 +58,13 @@ export async function scoreSet(
   run: ScoringRun & { readonly label: string },
 ): Promise<Float32Array<ArrayBuffer>[]> {
   using progress = run.terminal.progress(run.label, set.count, { unit: "images" });
+  if (set.has("object_tokens")) {
+    return await scoreObjectSet(fitted, set, {
+      ctx: run.executor.context,
+      signal: run.signal,
+      onProgress: (done) => progress.update(done),
+    });
+  }
   const scores = await scoreMany(fitted, set, {
     executor: run.executor,
     onProgress: ({ done }) => {

@@ -287,7 +287,8 @@ async function objectsOfImages(
     model: how.model,
     images,
     out: how.out,
-    device: args.need("device") as ExtractionDevice,
+    // Models run everywhere but on the kernels' reference.
+    device: args.need("device") === "reference" ? "wasm" : args.need("device") as ExtractionDevice,
     resume: how.resume,
     strict: args.flag("strict"),
     reduce: objectReducer({ rule, head }),

@@ -1,0 +1,234 @@
+/**
+ * `ood tagood run`: all stages of TagOOD one after the other, each as the command that it is.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ensureDir } from "@std/fs/ensure-dir";
+import { UserError } from "../runtime/mod.ts";
+import { type Arguments, parseCommandLine, UsageError } from "./_arguments.ts";
+import type { Command, CommandContext } from "./_command.ts";
+import { TRAINING_DEVICE_OPTION } from "./_lbf.ts";
+import { parseNamed } from "./_named.ts";
+import { calibrateCommand } from "./calibrate.ts";
+import { tagoodEvalCommand } from "./tagood_eval.ts";
+import { tagoodFeaturesCommand } from "./tagood_features.ts";
+import { SETTINGS_OPTIONS, tagoodTrainCommand } from "./tagood_train.ts";
+import { tagoodVocabCommand } from "./tagood_vocab.ts";
+import { worldCommand } from "./world.ts";
+
+const TAGGER = fileURLToPath(new URL("../models/world-tagger.onnx", import.meta.url));
+
+/** Settings that suit a few thousand small images; the paper's are for ImageNet. */
+const SMALL: Readonly<Record<string, string>> = {
+  width: "64",
+  epochs: "10",
+  batch: "64",
+  rate: "0.001",
+};
+
+/** Images of each split of the world that is drawn without --train. */
+const WORLD_COUNTS: Readonly<Record<string, string>> = {
+  train: "4000",
+  val: "500",
+  test: "1000",
+  near: "1000",
+  background: "1000",
+  far: "999",
+};
+
+/** The command. */
+export const tagoodRunCommand: Command = {
+  name: "tagood run",
+  summary: "All stages of TagOOD: vocabulary, features, training, evaluation, threshold",
+  details:
+    "Without --train it draws a world and takes models/world-tagger.onnx: the whole way in some\n" +
+    "minutes. Each stage prints the command that it is and leaves its file in --work; a stage whose\n" +
+    "file is there is passed over, so that a run that was stopped goes on, and a vocabulary that\n" +
+    "was edited is used.",
+  options: [
+    { name: "work", value: "DIR", help: "where files go", default: "out/tagood" },
+    { name: "model", value: "MODEL.onnx", help: "the tagger (default the shipped one)" },
+    { name: "train", value: "SOURCE", help: "labelled training images (default a drawn world)" },
+    { name: "val", value: "SOURCE", help: "other labelled images: validation and threshold" },
+    { name: "id", value: "SOURCE", help: "in-distribution test images" },
+    { name: "ood", value: "NAME=SOURCE", help: "OOD images", multiple: true },
+    { name: "tau", value: "T", help: "attention above which a token is kept", default: "0.5" },
+    ...SETTINGS_OPTIONS.map((option) => {
+      const small = SMALL[option.name];
+      return small === undefined
+        ? option
+        : { ...option, help: option.help.replace(/default [^)]*/, `default ${small}`) };
+    }),
+    TRAINING_DEVICE_OPTION,
+  ],
+  examples: [
+    "ood tagood run",
+    "ood tagood run --model ram.onnx --train train/ --val val/ --id test/ --ood photos=photos/ \\\n" +
+    "    --width 512 --epochs 100 --batch 256 --rate 0.01 --work work",
+  ],
+  run: runAll,
+};
+
+/** Images of a run. */
+interface RunSources {
+  readonly train: string;
+  readonly val: string;
+  readonly id: string;
+  readonly ood: ReadonlyMap<string, string>;
+}
+
+async function runAll(context: CommandContext): Promise<void> {
+  const { args, terminal } = context;
+  const work = args.need("work");
+  const given = givenSources(args);
+  await makeFolder(work);
+  const file = (name: string) => join(work, name);
+  const run = (command: Command, out: string, options: readonly string[]) =>
+    runStage(context, { command, out, options });
+  const sources = given ?? await drawWorld(context, work);
+  const device = ["--device", args.need("device")];
+  const model = ["--model", args.text("model") ?? TAGGER];
+  const vocabulary = file("vocabulary.json");
+  const runsModel = [...model, ...modelDevice(args)];
+  await run(tagoodVocabCommand, vocabulary, ["--images", sources.train, ...runsModel]);
+  const objects = async (name: string, source: string, labels: string) => {
+    const out = file(`${name}.safetensors`);
+    await run(tagoodFeaturesCommand, out, [
+      ...["--images", source, "--labels", labels, ...model, "--vocabulary", vocabulary],
+      ...["--tau", args.need("tau"), ...device],
+    ]);
+    return out;
+  };
+  const train = await objects("train", sources.train, "folder");
+  const val = await objects("val", sources.val, "folder");
+  const id = await objects("id", sources.id, "folder");
+  const ood: string[] = [];
+  for (const [name, source] of sources.ood) {
+    ood.push("--ood", `${name}=${await objects(`ood-${name}`, source, "none")}`);
+  }
+  const detector = file("tagood.safetensors");
+  await run(tagoodTrainCommand, detector, [
+    ...["--objects", train, "--validation", val, ...settings(args), ...device],
+  ]);
+  const calibrated = file("calibrated.safetensors");
+  await run(calibrateCommand, calibrated, [
+    ...["--detector", detector, "--id", val, ...calibrationDevice(args)],
+  ]);
+  const report = file("report.html");
+  await runStage(context, {
+    command: tagoodEvalCommand,
+    options: [
+      ...["--detector", detector, "--id", id, ...ood, "--distances", "all", "--html", report],
+      ...device,
+    ],
+  });
+  terminal.print(`\nReport: ${report}\nDetector with a threshold: ${calibrated}`);
+}
+
+function givenSources(args: Arguments): RunSources | undefined {
+  const [train, val, id] = [args.text("train"), args.text("val"), args.text("id")];
+  const ood = new Map(
+    parseNamed("ood", args.all("ood")).map(({ name, value }) => [name, value]),
+  );
+  const named = [train, val, id].filter((path) => path !== undefined).length;
+  if (named === 0 && ood.size === 0) return undefined;
+  if (named < 3 || ood.size === 0) {
+    throw new UsageError("The options --train, --val, --id and --ood go together: give all");
+  }
+  return { train: train!, val: val!, id: id!, ood };
+}
+
+async function drawWorld(context: CommandContext, work: string): Promise<RunSources> {
+  const world = join(work, "world");
+  await runStage(context, {
+    command: worldCommand,
+    options: [
+      ...["--out", world],
+      ...Object.entries(WORLD_COUNTS).flatMap(([name, count]) => [`--${name}`, count]),
+    ],
+  });
+  return {
+    train: join(world, "train"),
+    val: join(world, "val"),
+    id: join(world, "test"),
+    ood: new Map([
+      ["near", join(world, "near-ood")],
+      ["background", join(world, "background")],
+      ["far", join(world, "far-ood")],
+    ]),
+  };
+}
+
+/** Options of the training: what was asked for, else what suits small images. */
+function settings(args: Arguments): string[] {
+  return SETTINGS_OPTIONS.flatMap(({ name }) => {
+    const value = args.text(name) ?? SMALL[name];
+    return value === undefined ? [] : [`--${name}`, value];
+  });
+}
+
+/** Where the tagger runs: the reference is no place for a model. */
+function modelDevice(args: Arguments): string[] {
+  return args.need("device") === "reference" ? ["--device", "wasm"] : [];
+}
+
+function calibrationDevice(args: Arguments): string[] {
+  return args.need("device") === "auto" ? [] : ["--device", args.need("device")];
+}
+
+/** One stage. */
+interface Stage {
+  readonly command: Command;
+  /** Its file, by which it is passed over when it is there. */
+  readonly out?: string;
+  readonly options: readonly string[];
+}
+
+/** Prints a stage as the command that it is, and runs it. */
+async function runStage(
+  { terminal, signal }: CommandContext,
+  { command, out, options }: Stage,
+): Promise<void> {
+  signal.throwIfAborted();
+  const argv = out === undefined ? options : [...options, "--out", out];
+  terminal.print(`\n$ ood ${[command.name, ...argv].map(quoted).join(" ")}`);
+  if (out !== undefined && await exists(out)) {
+    terminal.print(`${out} is there already; remove it to make it again`);
+    return;
+  }
+  const resumable = command.options.some(({ name }) => name === "resume");
+  const again = resumable && out !== undefined && await wasStopped(command, out);
+  const args = parseCommandLine(
+    again ? [...argv, "--resume"] : argv,
+    command.options,
+    command.positionals ?? [],
+  );
+  await command.run({ args, terminal, signal });
+}
+
+/** Whether an earlier run of a stage left something to go on from. */
+async function wasStopped(command: Command, out: string): Promise<boolean> {
+  if (command === tagoodVocabCommand) {
+    return await exists(`${out.replace(/\.json$/i, "")}.safetensors.parts`);
+  }
+  return await exists(`${out}.parts`) || await exists(`${out}.checkpoint`);
+}
+
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}
+
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await ensureDir(path);
+  } catch (error) {
+    throw new UserError(`Cannot make the folder "${path}": ${(error as Error).message}`);
+  }
+}
