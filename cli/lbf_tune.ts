@@ -20,7 +20,7 @@ import {
 import type { BatchNormMode, StepRow } from "../nn/mod.ts";
 import { type InsertNorms, type Trainable, withMetadata, writeModel } from "../onnx/mod.ts";
 import { writeFileAtomic } from "../data/mod.ts";
-import { type Context, isGpu, UserError } from "../runtime/mod.ts";
+import { type Context, isGpu } from "../runtime/mod.ts";
 import { type Arguments, asUsage } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { VARIANT_OPTION } from "./_device.ts";
