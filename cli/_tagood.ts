@@ -8,6 +8,7 @@
 import { join } from "node:path";
 import { type FeatureSet, type HostArray, openFeatures } from "../data/mod.ts";
 import {
+  countObjects,
   idTags,
   loadObjects,
   loadVocabulary,
@@ -24,6 +25,7 @@ import {
   taggerOf,
   type Vocabulary,
   writeObjects,
+  type WrittenObjects,
 } from "../methods/mod.ts";
 import {
   extractFeatures,
@@ -32,11 +34,11 @@ import {
   type Inspection,
   type OnnxModel,
 } from "../onnx/mod.ts";
-import { type Context, UserError } from "../runtime/mod.ts";
+import { UserError } from "../runtime/mod.ts";
 import { type Arguments, type OptionSpec, UsageError } from "./_arguments.ts";
 import type { CommandContext } from "./_command.ts";
 import { openSource } from "./_image_source.ts";
-import { openModel } from "./_lbf.ts";
+import { openModel, openTraining } from "./_lbf.ts";
 import type { Terminal } from "./_terminal.ts";
 
 /** The options that say which tokens are objects. */
@@ -108,8 +110,18 @@ export async function openRule(
   if (path === undefined) {
     throw new UsageError("A tagger needs --vocabulary: ood tagood vocab proposes one");
   }
+  requireNoTagThreshold(args);
   const vocabulary = await openVocabulary(path, source, args, terminal);
   return { rule: { ...common, ...idTags(vocabulary, source.tags, source.thresholds) } };
+}
+
+/** Refuses a threshold that would be passed over. */
+export function requireNoTagThreshold(args: Arguments): void {
+  if (args.text("tag-threshold") === undefined) return;
+  throw new UsageError(
+    "The option --tag-threshold is for classifiers: the thresholds of a tagger are those of its " +
+      'sidecar ("tag_thresholds") or of the vocabulary',
+  );
 }
 
 /** A classifier's classes as tags, predicted from a probability on. */
@@ -125,22 +137,26 @@ function classTags(
   };
 }
 
-/** The vocabulary with its classes in the order of the images' labels, where these are its own. */
+/**
+ * The vocabulary with its classes in the order of the images' labels, where these are its own. Images
+ * of a few of its classes do; a class of theirs that it does not know has no tag.
+ */
 async function openVocabulary(
   path: string,
-  { tags, classNames }: TagSource,
+  { tags, classNames = [] }: TagSource,
   args: Arguments,
   terminal: Terminal,
 ): Promise<Vocabulary> {
   const vocabulary = await loadVocabulary(path);
   const own = vocabulary.classes.map((entry) => entry.class);
-  const known = classNames?.some((name) => own.includes(name)) ?? false;
-  if (classNames !== undefined && classNames.length > 0 && !known) {
+  const known = classNames.filter((name) => own.includes(name));
+  if (known.length === 0 && classNames.length > 0) {
     terminal.note("Note: none of the images' classes is in the vocabulary: they count as unknown");
   }
+  const others = own.filter((name) => !known.includes(name));
   return requireVocabulary(vocabulary, {
     tags,
-    classNames: known ? classNames! : own,
+    classNames: known.length === 0 ? own : [...classNames, ...others],
     allowUncovered: args.flag("allow-uncovered"),
     name: path,
   });
@@ -168,7 +184,14 @@ export function labelNames(
   metadata: Readonly<Record<string, string>>,
 ): readonly string[] | undefined {
   const text = metadata["label_names"];
-  return text === undefined ? undefined : JSON.parse(text) as string[];
+  if (text === undefined) return undefined;
+  try {
+    const names: unknown = JSON.parse(text);
+    if (Array.isArray(names) && names.every((name) => typeof name === "string")) return names;
+  } catch {
+    // What is no JSON text is no list either.
+  }
+  throw new UserError('Cannot use the classes of a file: "label_names" of its metadata is no list');
 }
 
 /** The same of a model: a tagger where it names its tokens, else a classifier. */
@@ -229,21 +252,12 @@ export interface MakeObjects {
   readonly label: string;
 }
 
-/** What was made. */
-export interface MadeObjects {
-  readonly path: string;
-  readonly images: number;
-  readonly tokens: number;
-  readonly untagged: number;
-}
-
 /** Makes a file of object tokens. */
 export async function makeObjects(
   context: CommandContext,
-  ctx: Context,
   how: MakeObjects,
-): Promise<MadeObjects> {
-  if (how.images === undefined) return await objectsOfFeatures(context, ctx, how);
+): Promise<WrittenObjects> {
+  if (how.images === undefined) return await objectsOfFeatures(context, how);
   if (how.model === undefined) {
     throw new UsageError("The option --images needs --model, the tagger");
   }
@@ -252,11 +266,11 @@ export async function makeObjects(
 
 async function objectsOfFeatures(
   { args, terminal, signal }: CommandContext,
-  ctx: Context,
   { features, out, resume, label }: MakeObjects,
-): Promise<MadeObjects> {
+): Promise<WrittenObjects> {
   await using set = await openFeatures(features!);
   const source = await openRule(args, await tagSourceOf(set), terminal);
+  using ctx = await openTraining(args, terminal, "kernel-variant");
   using progress = terminal.progress(label, set.count, { unit: "images" });
   const written = await writeObjects(set, {
     ...source,
@@ -273,11 +287,16 @@ async function objectsOfFeatures(
 async function objectsOfImages(
   { args, terminal, signal }: CommandContext,
   how: MakeObjects & { readonly images: string; readonly model: string },
-): Promise<MadeObjects> {
+): Promise<WrittenObjects> {
   const open = await openModel(how.model);
   const images = await openSource(how.images, { option: "images", labels: how.labels, seed: 0 });
   const source = tagSourceOfModel(open, images.classNames);
   const { rule, head } = await openRule(args, source, terminal);
+  if (rule.oneTag && images.labels.every((label) => label < 0)) {
+    throw new UserError(
+      `Cannot use each image's own tag of "${how.images}": its images have no labels`,
+    );
+  }
   const record: ObjectRecord = {
     ...objectReducer({ rule, head }).record,
     inputs: rowShapesOf(open.inspection, source.kind),
@@ -291,6 +310,7 @@ async function objectsOfImages(
     device: args.need("device") === "reference" ? "wasm" : args.need("device") as ExtractionDevice,
     resume: how.resume,
     strict: args.flag("strict"),
+    keys: [],
     reduce: objectReducer({ rule, head }),
     metadata: { objects: JSON.stringify(record) },
     signal,
@@ -335,15 +355,6 @@ function rowShapesOf(inspection: Inspection, kind: TaggerKind): Record<string, r
       );
     }),
   );
-}
-
-async function countObjects(path: string): Promise<MadeObjects> {
-  await using set = await openFeatures(path);
-  let untagged = 0;
-  for await (const batch of set.batches(["tag_count"], { rows: 4096 })) {
-    for (const count of batch.get("tag_count").data) untagged += count === 0 ? 1 : 0;
-  }
-  return { path, images: set.count, tokens: set.shape("object_tokens")[0]!, untagged };
 }
 
 /** Object tokens with what their file says of them. */

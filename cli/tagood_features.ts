@@ -4,12 +4,12 @@
  * @module
  */
 
-import { TRAINING_DEVICE_OPTION } from "./_lbf.ts";
+import type { WrittenObjects } from "../methods/mod.ts";
 import { UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
-import { LABELS_OPTION, openTraining } from "./_lbf.ts";
+import { LABELS_OPTION, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
 import { requireWritable } from "./_outputs.ts";
-import { type MadeObjects, makeObjects, RULE_OPTIONS } from "./_tagood.ts";
+import { makeObjects, RULE_OPTIONS } from "./_tagood.ts";
 
 /** The command. */
 export const tagoodFeaturesCommand: Command = {
@@ -53,10 +53,13 @@ async function runFeatures(context: CommandContext): Promise<void> {
   if (features !== undefined && images !== undefined) {
     throw new UsageError("The options --features and --images exclude each other: give one");
   }
+  const stray = args.text("model") !== undefined ? "model" : args.flag("strict") ? "strict" : "";
+  if (images === undefined && stray !== "") {
+    throw new UsageError(`The option --${stray} needs --images`);
+  }
   const out = args.need("out");
   await requireWritable(out);
-  using ctx = await openTraining(args, terminal, "kernel-variant");
-  const made = await makeObjects(context, ctx, {
+  const made = await makeObjects(context, {
     features,
     images,
     model: args.text("model"),
@@ -70,7 +73,7 @@ async function runFeatures(context: CommandContext): Promise<void> {
 }
 
 /** One line about a file of object tokens. */
-export function describeMade({ path, images, tokens, untagged }: MadeObjects): string {
+function describeMade({ path, images, tokens, untagged }: WrittenObjects): string {
   const mean = images === 0 ? 0 : tokens / images;
   const share = images === 0 ? 0 : 100 * untagged / images;
   return `Wrote ${path}: ${images} images, ${tokens} tokens, ${mean.toFixed(1)} an image; ` +

@@ -18,14 +18,14 @@ import {
   trainTagood,
 } from "../methods/mod.ts";
 import { type Context, UserError } from "../runtime/mod.ts";
-import { type Arguments, asUsage, type OptionSpec } from "./_arguments.ts";
+import { type Arguments, asUsage, type OptionSpec, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { KERNEL_VARIANT_OPTION } from "./_device.ts";
 import { openTraining, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
 import { describeKernels } from "./_kernel_times.ts";
 import { requireNoCheckpoint, requireWritable } from "./_outputs.ts";
 import { type OpenObjects, openObjects } from "./_tagood.ts";
-import type { Progress, Terminal } from "./_terminal.ts";
+import type { Progress } from "./_terminal.ts";
 
 /** The options of a training, shared by the commands that train. */
 export const SETTINGS_OPTIONS: readonly OptionSpec[] = [
@@ -56,7 +56,11 @@ export const SETTINGS_OPTIONS: readonly OptionSpec[] = [
   { name: "heads", value: "N", help: "attention heads (default 8)" },
   { name: "hidden", value: "N", help: "width inside the perceptrons (default four times width)" },
   { name: "dropout", value: "P", help: "dropout of rows and of attention (default 0.1)" },
-  { name: "patience", value: "N", help: "stop after N epochs without a better validation loss" },
+  {
+    name: "patience",
+    value: "N",
+    help: "with --validation: stop after N epochs without a better loss on it",
+  },
   { name: "seed", value: "N", help: "seed of first values, order and dropout", default: "0" },
 ];
 
@@ -114,21 +118,23 @@ async function runTrain(context: CommandContext): Promise<void> {
   await saveDetector(detector, out);
   await Deno.remove(path).catch(() => {});
   trained.warnings.forEach((warning) => terminal.note(`Note: ${warning}`));
-  describeTrained(trained, { out, terminal });
-  if (args.flag("json")) {
-    terminal.printJson({
-      out,
-      settings,
-      epoch: trained.epoch,
-      steps: trained.rows.map(({ step, values }) => ({ step, ...values })),
-      warnings: trained.warnings,
-      ...(trained.kernels === undefined ? {} : { kernels: trained.kernels }),
-    });
-  }
+  describeKernels(trained.kernels, terminal);
+  if (!args.flag("json")) return terminal.print(describeTrained(trained, out));
+  terminal.printJson({
+    out,
+    settings,
+    epoch: trained.epoch,
+    steps: trained.rows.map(({ step, values }) => ({ step, ...values })),
+    warnings: trained.warnings,
+    ...(trained.kernels === undefined ? {} : { kernels: trained.kernels }),
+  });
 }
 
 /** The settings that options ask for. */
 export function readSettings(args: Arguments): TagoodSettings {
+  if (args.text("patience") !== undefined && args.text("validation") === undefined) {
+    throw new UsageError("The option --patience needs --validation: it looks at the loss there");
+  }
   const base = args.need("variant") === "code" ? TAGOOD_CODE : TAGOOD_DEFAULTS;
   const whole = { minimum: 0, integer: true, maximum: 2 ** 32 - 1 };
   const width = args.number("width", whole) ?? base.width;
@@ -181,15 +187,17 @@ export async function trainDetector(
   requireSameClasses(train, validation);
   const { objects, record } = train;
   const identity = await hashOf(how.objects);
+  const others = how.validation === undefined ? [] : [await hashOf(how.validation)];
   let progress: Progress | undefined;
   let before = 0;
   const trained = await trainTagood({
     objects,
     ...(validation === undefined ? {} : { validation: validation.objects }),
     classes: classNames.length,
+    classNames,
     maxTokens: tokensOf(train),
     settings,
-    identity,
+    identity: [identity, ...others].join(" "),
     ctx,
     checkpoint: how.checkpoint,
     profile: how.profile ?? false,
@@ -220,7 +228,14 @@ export async function trainDetector(
 }
 
 /** Metadata of a file of object tokens that its detector keeps. */
-const KEPT_METADATA = ["model", "model_hash", "preprocessing", "label_names", "tag_names"];
+const KEPT_METADATA = [
+  "model",
+  "model_hash",
+  "preprocessing",
+  "value_of_feature_map",
+  "label_names",
+  "tag_names",
+];
 
 function detectorMetadata(
   { objects }: OpenObjects,
@@ -271,10 +286,8 @@ async function hashOf(path: string): Promise<string> {
   return await featureHash(set);
 }
 
-function describeTrained(
-  { rows, epoch, kernels }: TagoodTrained,
-  { out, terminal }: { readonly out: string; readonly terminal: Terminal },
-): void {
+/** One line about a training. */
+function describeTrained({ rows, epoch }: TagoodTrained, out: string): string {
   const last = rows.slice(-10);
   const mean = (name: string) =>
     last.reduce((sum, { values }) => sum + values[name]!, 0) / Math.max(1, last.length);
@@ -283,6 +296,5 @@ function describeTrained(
     : `: cross-entropy ${mean("cross_entropy").toFixed(4)}, distance to centres ` +
       `${mean("distance").toFixed(4)}, accuracy ${(100 * mean("accuracy")).toFixed(1)} % in the ` +
       "last steps";
-  terminal.print(`Wrote ${out}, the state after epoch ${epoch}${figures}`);
-  describeKernels(kernels, terminal);
+  return `Wrote ${out}, the state after epoch ${epoch}${figures}`;
 }

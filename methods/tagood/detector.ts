@@ -16,7 +16,7 @@ import type { ObjectRecord } from "./features.ts";
 import type { ObjectSet } from "./objects.ts";
 import { projectObjects } from "./projection.ts";
 import { parametersOf, tagood, tagoodCam, TRAINED_SCORES } from "./score.ts";
-import type { TagoodVariant } from "./settings.ts";
+import { CODE_PATTERNS, type TagoodVariant } from "./settings.ts";
 import type { TagoodTrained } from "./train.ts";
 
 /** How a trained model scores. */
@@ -55,7 +55,10 @@ export function fittedTagood(
     arrays[name] = stateArray(data, shapeOf(name, data, sizes));
   }
   if (record.head !== undefined) {
-    arrays["head.weight"] = stateArray(Float32Array.from(record.head.data), record.head.shape);
+    arrays["head.weight"] = stateArray(
+      record.head.data as Float32Array<ArrayBuffer>,
+      record.head.shape,
+    );
   }
   const method = record.kind === "cam" ? tagoodCam : tagood;
   return method.restore({
@@ -94,12 +97,20 @@ function shapeOf(
  * @param detector A detector of TagOOD.
  * @param choice What is other.
  * @returns A detector without a threshold.
- * @throws {UserError} When the detector is of another method.
+ * @throws {UserError} When the detector is of another method, or its width has no four equal parts
+ * for the code's variant.
  */
 export function withScore(detector: Detector, choice: ScoreChoice): Detector {
   const { fitted, metadata } = requireTagood(detector);
   const state = fitted.state();
   const { tau, distance, variant } = choice;
+  const { width } = scoreShape(state);
+  if (variant === "code" && width % CODE_PATTERNS !== 0) {
+    throw new UserError(
+      `Cannot score as the authors' code does: it compares ${CODE_PATTERNS} equal parts of a ` +
+        `feature, and this detector's width is ${width}`,
+    );
+  }
   return new Detector(
     fitted.method.restore({
       ...state,

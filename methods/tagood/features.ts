@@ -4,11 +4,13 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import {
   type FeatureBatch,
   type FeatureSet,
   FeatureWriter,
   type HostArray,
+  openFeatures,
 } from "../../data/mod.ts";
 import { compactTokens } from "../../kernels/mod.ts";
 import type { BatchReducer } from "../../onnx/mod.ts";
@@ -32,7 +34,7 @@ export interface ObjectRule extends IdTags {
   readonly oneTag: boolean;
 }
 
-/** What a file of object tokens says of how they were chosen. */
+/** What a file of object tokens says of how they were chosen, and the head that it keeps. */
 export interface ObjectRecord extends Pick<ObjectRule, "kind" | "tau" | "untagged" | "oneTag"> {
   /** Indices of the in-distribution tags. */
   readonly tags: readonly number[];
@@ -40,11 +42,12 @@ export interface ObjectRecord extends Pick<ObjectRule, "kind" | "tau" | "untagge
   readonly thresholds: readonly number[];
   /** Dimensions of one image of what the tagger gave. */
   readonly inputs: Readonly<Record<string, readonly number[]>>;
-  /** The classifier's head where `kind` is `cam`, [K, C] row by row. */
-  readonly head?: { readonly shape: readonly number[]; readonly data: readonly number[] };
+  /** The classifier's head where `kind` is `cam`, [K, C]; the file has it as an array. */
+  readonly head?: HostArray | undefined;
 }
 
 const RECORD_KEY = "objects";
+const HEAD_KEY = "head.weight";
 
 /** The arrays of a file of object tokens. */
 const STORED = ["object_tokens", "object_counts", "tag_count", "tag_score"] as const;
@@ -145,11 +148,12 @@ export interface ObjectReducer extends BatchReducer {
  * @returns The reducer.
  */
 export function objectReducer(source: ObjectSource): ObjectReducer {
-  const record = recordOf(source, {});
+  const { rule, head } = source;
+  const record = recordOf(rule, {});
   return {
-    keys: TAGGER_KEYS[source.rule.kind] as BatchReducer["keys"],
+    keys: TAGGER_KEYS[rule.kind] as BatchReducer["keys"],
     stored: STORED,
-    identity: JSON.stringify(record),
+    identity: JSON.stringify({ ...record, ...(head === undefined ? {} : { head: hashOf(head) }) }),
     record,
     run: (ctx, values, { labels }) => findObjects(ctx, values, { ...source, labels }),
   };
@@ -186,8 +190,17 @@ export interface WrittenObjects {
 }
 
 /** Metadata that go on from a tagger's file to one of object tokens. */
-const KEPT_METADATA = ["model", "model_hash", "preprocessing", "label_names", "tag_names"];
+const KEPT_METADATA = [
+  "model",
+  "model_hash",
+  "preprocessing",
+  "value_of_feature_map",
+  "label_names",
+  "tag_names",
+];
 const BATCH_BYTES = 64 << 20;
+/** Most time of work that a kill may cost. */
+const FLUSH_MS = 10_000;
 
 /**
  * Writes the object tokens of a file of a tagger's outputs, in bounded memory.
@@ -195,39 +208,85 @@ const BATCH_BYTES = 64 << 20;
  * @param set The tagger's outputs.
  * @param options The rule, and where to.
  * @returns What was written.
- * @throws {UserError} When the set lacks an output, an output has a NaN, or the file cannot be written.
+ * @throws {UserError} When the set lacks an output, an output has a NaN, images have no labels and the
+ * rule wants them, or the file cannot be written.
  */
 export async function writeObjects(
   set: FeatureSet,
   options: WriteObjectsOptions,
 ): Promise<WrittenObjects> {
-  const { rule, ctx, signal, onProgress } = options;
-  const keys = [...TAGGER_KEYS[rule.kind], ...(set.has("labels") ? ["labels"] : [])];
-  const record = recordOf(options, rowShapes(set, rule.kind));
+  const { rule, head, resume } = options;
+  if (rule.oneTag) await requireLabels(set);
+  const record = recordOf(rule, rowShapes(set, rule.kind));
   await using writer = await FeatureWriter.open(options.out, {
     names: set.names ?? Array.from({ length: set.count }, (_, i) => String(i)),
     config: {
       ...kept(set),
       ...options.metadata,
       source: set.path,
+      ...(set.metadata["run_hash"] === undefined ? {} : { source_run: set.metadata["run_hash"] }),
       [RECORD_KEY]: JSON.stringify(record),
+      ...(head === undefined ? {} : { head_sha256: hashOf(head) }),
     },
-    ...(options.resume === undefined ? {} : { resume: options.resume }),
+    shared: head === undefined ? {} : { [HEAD_KEY]: head },
+    ...(resume === undefined ? {} : { resume }),
   });
-  let [tokens, untagged] = [0, 0];
+  try {
+    await appendObjects(set, writer, options);
+  } catch (error) {
+    // Rows that are done go to disk, for a resume.
+    if (options.signal?.aborted) await writer.flush();
+    throw error;
+  }
+  return await countObjects(await writer.finish());
+}
+
+async function appendObjects(
+  set: FeatureSet,
+  writer: FeatureWriter,
+  options: WriteObjectsOptions,
+): Promise<void> {
+  const { rule, ctx, signal, onProgress } = options;
+  const labelled = set.has("labels");
+  const keys = [...TAGGER_KEYS[rule.kind], ...(labelled ? ["labels"] : [])];
+  let flushed = performance.now();
   for await (const batch of set.batches(keys, { rows: options.batch ?? batchOf(set, keys) })) {
     signal?.throwIfAborted();
     if (batch.start + batch.rows <= writer.position) continue;
-    const labels = set.has("labels") ? batch.get("labels").data : undefined;
-    const arrays = await objectsOf(ctx, batch, { ...options, labels });
-    tokens += arrays["object_tokens"]!.shape[0]!;
-    arrays["tag_count"]!.data.forEach((count) => untagged += count === 0 ? 1 : 0);
-    const rows = labels === undefined ? {} : { labels: batch.get("labels") };
+    const labels = labelled ? batch.get("labels") : undefined;
+    const arrays = await objectsOf(ctx, batch, { ...options, labels: labels?.data });
+    const rows = labels === undefined ? {} : { labels };
     await writer.append({ images: batch.rows, arrays: { ...arrays, ...rows } });
     onProgress?.(batch.start + batch.rows, set.count);
+    if (performance.now() - flushed < FLUSH_MS) continue;
+    await writer.flush();
+    flushed = performance.now();
   }
-  const path = await writer.finish();
-  return { path, images: set.count, tokens, untagged };
+}
+
+/** Refuses to take each image's own tag where no image has a label. */
+async function requireLabels(set: FeatureSet): Promise<void> {
+  const labels = set.has("labels") ? (await set.read("labels")).data : [];
+  if (labels.some((label) => label >= 0)) return;
+  throw new UserError(
+    `Cannot use each image's own tag of "${set.path}": its images have no labels`,
+  );
+}
+
+/**
+ * What a file of object tokens has.
+ *
+ * @param path The file.
+ * @returns Numbers of its images, tokens, and images without a predicted tag.
+ * @throws {UserError} When it cannot be read.
+ */
+export async function countObjects(path: string): Promise<WrittenObjects> {
+  await using set = await openFeatures(path);
+  let untagged = 0;
+  for await (const batch of set.batches(["tag_count"], { rows: 4096 })) {
+    for (const count of batch.get("tag_count").data) untagged += count === 0 ? 1 : 0;
+  }
+  return { path, images: set.count, tokens: set.shape("object_tokens")[0]!, untagged };
 }
 
 async function objectsOf(
@@ -268,10 +327,9 @@ function rowShapes(set: FeatureSet, kind: TaggerKind): Record<string, readonly n
 }
 
 function recordOf(
-  { rule, head }: ObjectSource,
+  { kind, tau, untagged, oneTag, tags, thresholds }: ObjectRule,
   inputs: Readonly<Record<string, readonly number[]>>,
 ): ObjectRecord {
-  const { kind, tau, untagged, oneTag, tags, thresholds } = rule;
   return {
     kind,
     tau,
@@ -280,30 +338,52 @@ function recordOf(
     tags: [...tags],
     thresholds: [...thresholds],
     inputs,
-    ...(head === undefined ? {} : { head: { shape: head.shape, data: [...head.data] } }),
   };
+}
+
+function hashOf({ data }: HostArray): string {
+  return createHash("sha256").update(data).digest("hex");
 }
 
 /**
  * What a file of object tokens says of how they were chosen.
  *
- * @param of Its path and metadata.
+ * @param of Its path, metadata, and the head that it has.
  * @returns The record.
  * @throws {UserError} When it says nothing, or what it says is damaged.
  */
 export function objectRecord(
-  of: { readonly path: string; readonly metadata: Readonly<Record<string, string>> },
+  of: {
+    readonly path: string;
+    readonly metadata: Readonly<Record<string, string>>;
+    readonly head?: HostArray | undefined;
+  },
 ): ObjectRecord {
   const text = of.metadata[RECORD_KEY];
+  const refuse = (why: string) => new UserError(`Cannot use "${of.path}": ${why}`);
   if (text === undefined) {
-    throw new UserError(
-      `Cannot use "${of.path}": it does not say how its tokens were chosen; a file from ood ` +
-        "tagood features was expected",
+    throw refuse(
+      "it does not say how its tokens were chosen; a file from ood tagood features was expected",
     );
   }
+  let record: unknown;
   try {
-    return JSON.parse(text) as ObjectRecord;
+    record = JSON.parse(text);
   } catch {
-    throw new UserError(`Cannot use "${of.path}": its "${RECORD_KEY}" is no JSON text`);
+    throw refuse(`"${RECORD_KEY}" of its metadata is no JSON text`);
   }
+  if (!isRecord(record)) throw refuse(`"${RECORD_KEY}" of its metadata is damaged`);
+  if (record.kind === "tagger") return record;
+  if (of.head === undefined) throw refuse(`it has no "${HEAD_KEY}", the classifier's`);
+  return { ...record, head: of.head };
+}
+
+function isRecord(value: unknown): value is ObjectRecord {
+  const { kind, tau, tags, thresholds, inputs } = (value ?? {}) as Partial<ObjectRecord>;
+  const numbers = (list: unknown): list is number[] =>
+    Array.isArray(list) && list.every((item) => Number.isFinite(item));
+  return (kind === "tagger" || kind === "cam") && typeof tau === "number" && numbers(tags) &&
+    numbers(thresholds) && tags.length === thresholds.length && typeof inputs === "object" &&
+    inputs !== null &&
+    TAGGER_KEYS[kind].every((key) => numbers((inputs as Record<string, unknown>)[key]));
 }

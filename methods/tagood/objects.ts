@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type FeatureSet, RowStore } from "../../data/mod.ts";
+import { type FeatureSet, type HostArray, RowStore } from "../../data/mod.ts";
 import { UserError } from "../../runtime/mod.ts";
 
 /** Object tokens of some images. Disposing it removes the file that holds what memory cannot. */
@@ -29,6 +29,8 @@ export interface ObjectSet extends Disposable {
   readonly tagScores: Float32Array<ArrayBuffer>;
   /** The images' names, where they are stored. */
   readonly names: readonly string[] | undefined;
+  /** The weight of the classifier's head, f32 [K, C], where one made the file. */
+  readonly head?: HostArray | undefined;
   /** The strings that are stored with it. */
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -112,7 +114,8 @@ export async function loadObjects(
       }
       onProgress?.(batch.start + batch.rows, set.count);
     }
-    return columns.finish(set, tokens);
+    const head = set.has("head.weight") ? await set.read("head.weight") : undefined;
+    return { ...columns.finish(set, tokens), head };
   } catch (error) {
     tokens[Symbol.dispose]();
     throw error;

@@ -64,7 +64,7 @@ export function taggerKindOf(set: FeatureSet): TaggerKind {
   const missing = (kind: TaggerKind) => TAGGER_KEYS[kind].filter((key) => !set.has(key));
   const [tagger, cam] = [missing("tagger"), missing("cam")];
   if (tagger.length === 0) return "tagger";
-  if (cam.length === 0 && set.has("head.weight")) return "cam";
+  if (cam.length === 0 && set.has("head.weight")) return requireOneHead(set);
   if (tagger.length < TAGGER_KEYS.tagger.length) {
     throw new UserError(
       `Cannot find objects in "${set.path}": it has no "${tagger.join('", no "')}"; name the ` +
@@ -75,6 +75,17 @@ export function taggerKindOf(set: FeatureSet): TaggerKind {
     `Cannot find objects in "${set.path}": it has ${set.keys.join(", ")}; a tagger's tokens, ` +
       "tag_logits and attention were expected, or a classifier's feature_map (ood extract " +
       "--feature-map f32), logits and head",
+  );
+}
+
+/** Activation maps are what a head sees in the map just before it. */
+function requireOneHead(set: FeatureSet): "cam" {
+  const [, given] = set.shape("feature_map");
+  const [, expected] = set.shape("head.weight");
+  if (given === expected) return "cam";
+  throw new UserError(
+    `Cannot find objects in "${set.path}": its feature_map has ${given} channels and its head takes ` +
+      `${expected}; extract the map that the head looks at`,
   );
 }
 

@@ -20,14 +20,9 @@ import {
   TrainingStep,
   Variable,
 } from "../../nn/mod.ts";
-import {
-  type Context,
-  type KernelTime,
-  Scalar,
-  type Tensor,
-  UserError,
-} from "../../runtime/mod.ts";
+import { type Context, type KernelTime, Scalar, type Tensor } from "../../runtime/mod.ts";
 import { BestSoFar } from "./_best.ts";
+import { requireTrainingData } from "./_training_data.ts";
 import { tagoodLoss } from "./loss.ts";
 import { firstCentres, project, projectionParameters, type ProjectionSizes } from "./model.ts";
 import { type ObjectSet, packObjects } from "./objects.ts";
@@ -57,11 +52,13 @@ export interface TagoodTrainOptions {
   readonly validation?: ObjectSet;
   /** Number of classes, K. */
   readonly classes: number;
+  /** Their names, for messages; numbers by default. */
+  readonly classNames?: readonly string[] | undefined;
   /** Most tokens that an image can have, T. */
   readonly maxTokens: number;
   /** The settings. */
   readonly settings: TagoodSettings;
-  /** What must be the same when a training is resumed, such as a hash of the objects. */
+  /** What must be the same when a training is resumed, such as hashes of the objects. */
   readonly identity: string;
   /** Where to compute. */
   readonly ctx: Context;
@@ -166,41 +163,9 @@ export interface TagoodTrained {
  */
 export async function trainTagood(options: TagoodTrainOptions): Promise<TagoodTrained> {
   requireTagoodSettings(options.settings);
-  requireObjects(options);
+  requireTrainingData({ ...options, batch: options.settings.batch });
   using training = new Training(options);
   return await training.run();
-}
-
-/** Refuses labels that no logit stands for, and classes that nothing is learned of. */
-function requireObjects({ objects, classes, settings }: TagoodTrainOptions): void {
-  const seen = new Int32Array(classes);
-  for (const label of objects.labels) {
-    if (label < 0) {
-      throw new UserError(
-        `Cannot train TagOOD: "${objects.path}" has images without a label; make it with labels`,
-      );
-    }
-    if (label >= classes) {
-      throw new UserError(
-        `Cannot train TagOOD: "${objects.path}" has a label ${label}, and the classes are 0 to ` +
-          `${classes - 1}`,
-      );
-    }
-    seen[label]!++;
-  }
-  const empty = [...seen.keys()].filter((label) => seen[label] === 0);
-  if (empty.length > 0) {
-    throw new UserError(
-      `Cannot train TagOOD: ${empty.length} of ${classes} classes have no image with a tag in ` +
-        `"${objects.path}": ${empty.slice(0, 10).join(", ")}${empty.length > 10 ? ", …" : ""}`,
-    );
-  }
-  if (settings.batch > objects.count) {
-    throw new UserError(
-      `Cannot train TagOOD: a batch takes ${settings.batch} images and there are ` +
-        `${objects.count}; name a smaller batch`,
-    );
-  }
 }
 
 const METRICS = ["cross_entropy", "distance", "accuracy"] as const;
@@ -392,7 +357,7 @@ class Training implements Disposable {
 
   #identity(): Record<string, unknown> {
     const { settings, identity, validation } = this.#options;
-    return { ...settings, ...this.#sizes, objects: identity, validation: validation?.path };
+    return { ...settings, ...this.#sizes, objects: identity, validation: validation !== undefined };
   }
 
   async #begin(): Promise<number> {

@@ -493,7 +493,8 @@ export function requireVocabulary(vocabulary: Vocabulary, fit: VocabularyFit): V
       ? `the class ${some}`
       : `${uncovered.length} classes (${some}${more})`;
     throw refuse(
-      `no tag stands for ${whom}; name tags of the tagger in "tags", or allow classes without any`,
+      `no tag stands for ${whom}; name tags of the tagger in "tags", or allow classes without any ` +
+        "(--allow-uncovered)",
     );
   }
   return { ...vocabulary, classes };
