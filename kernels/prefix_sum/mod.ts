@@ -13,6 +13,7 @@ import {
   type Tensor,
 } from "../../runtime/mod.ts";
 import { requireDType, requireShape } from "../_arguments.ts";
+import { unrolled } from "../_unroll.ts";
 import { prefixSumReference } from "./reference.ts";
 import blocksSource from "./prefix_sum_blocks.wgsl" with { type: "text" };
 import naiveSource from "./prefix_sum_naive.wgsl" with { type: "text" };
@@ -27,19 +28,19 @@ const NAIVE: Kernel = {
 
 const PARAMS = { length: "u32", run: "u32", blocks: "u32" } as const;
 
-const BLOCKS: Kernel = {
+const BLOCKS = /* @__PURE__ */ unrolled({
   name: "prefix_sum_blocks",
   wgsl: blocksSource,
   bindings: ["read", "read", "read_write"],
   params: PARAMS,
-};
+});
 
-const SCAN: Kernel = {
+const SCAN = /* @__PURE__ */ unrolled({
   name: "prefix_sum",
   wgsl: scanSource,
   bindings: ["read", "read", "read", "read_write"],
   params: PARAMS,
-};
+});
 
 /**
  * How integers are summed: `naive` doubles the stride over the whole array, step by step; `serial`
@@ -164,15 +165,15 @@ function byBlocks(ctx: GpuContext, { x, y }: Sums, variant: "serial" | "tree"): 
     params: { length, run, blocks },
     workgroups: gridFor(blocks, workgroup / lanes),
   };
-  const overrides = { WORKGROUP: workgroup, LANES: lanes };
+  const overrides = { WORKGROUP: workgroup };
   let before = x;
   if (blocks > 1) {
     const sums = ctx.empty([blocks], "i32", { label: "sums of blocks" });
     before = ctx.empty([blocks + 1], "i32", { label: "sums before blocks" });
-    ctx.dispatch(BLOCKS, { buffers: [x, x, sums], ...common, overrides });
+    ctx.dispatch(BLOCKS({ LANES: lanes }), { buffers: [x, x, sums], ...common, overrides });
     byBlocks(ctx, { x: sums, y: before }, variant);
   }
-  ctx.dispatch(SCAN, {
+  ctx.dispatch(SCAN({ LANES: lanes }), {
     buffers: [x, x, before, y],
     ...common,
     overrides: { ...overrides, HAS_BEFORE: blocks > 1 ? 1 : 0 },

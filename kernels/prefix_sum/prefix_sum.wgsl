@@ -11,8 +11,11 @@
 // block: 1 is the serial variant, WORKGROUP the tree variant. Loop turns of an invocation: run / 2.
 
 override WORKGROUP: u32 = 8u;
-override LANES: u32 = 1u; // a power of two that divides WORKGROUP
 override HAS_BEFORE: bool = false;
+
+// A power of two that divides WORKGROUP. Marked, so that one lane leaves no workgroup memory behind to
+// be cleared.
+const LANES: u32 = 1u; // @spec
 
 struct Params {
   length: u32,
@@ -58,7 +61,7 @@ fn main(
   }
   let end = min(params.length, begin + params.run);
   var sum = 0;
-  if (LANES > 1u) {
+  if (LANES > 1u) { // @static
     // Inclusive sums over the lanes, by doubling; then what lies before this lane.
     var sums4 = vec4<i32>(0);
     for (var i = begin; i < end; i += 4u) {

@@ -8,7 +8,10 @@
 // block: 1 is the serial variant, WORKGROUP the tree variant. Loop turns of an invocation: run / 4.
 
 override WORKGROUP: u32 = 8u;
-override LANES: u32 = 1u; // a power of two that divides WORKGROUP
+
+// A power of two that divides WORKGROUP. Marked, so that one lane leaves no workgroup memory behind to
+// be cleared.
+const LANES: u32 = 1u; // @spec
 
 struct Params {
   length: u32,
@@ -56,7 +59,7 @@ fn main(
     sums4 += four(i);
   }
   var sum = (sums4.x + sums4.y) + (sums4.z + sums4.w);
-  if (LANES > 1u) {
+  if (LANES > 1u) { // @static
     shared_sums[local] = sum;
     for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
       workgroupBarrier();

@@ -9,7 +9,6 @@ import {
   type GpuContext,
   gridFor,
   isGpu,
-  type Kernel,
   ShapeError,
   type Tensor,
 } from "../../runtime/mod.ts";
@@ -23,12 +22,12 @@ import { raggedGatherReference } from "./reference.ts";
 import mainSource from "./ragged_gather.wgsl" with { type: "text" };
 import placesSource from "./ragged_gather_places.wgsl" with { type: "text" };
 
-const PLACES: Kernel = {
+const PLACES = /* @__PURE__ */ unrolled({
   name: "ragged_gather_places",
   wgsl: placesSource,
   bindings: ["read", "read", "read_write"],
   params: { images: "u32", tokens: "u32", capacity: "u32" },
-};
+});
 
 const MAIN = /* @__PURE__ */ unrolled({
   name: "ragged_gather",
@@ -179,11 +178,11 @@ function gather(
   requireTurns(ctx, variant, 2 * Math.ceil(tokens / lanes) + lanes);
   using scope = ctx.scope();
   const places = scope.empty([capacity], "u32", { label: "where packed rows come from" });
-  scope.dispatch(PLACES, {
+  scope.dispatch(PLACES({ LANES: lanes }), {
     buffers: [keep, offsets, places],
     params: { images, tokens, capacity },
     workgroups: gridFor(images, workgroup / lanes),
-    overrides: { WORKGROUP: workgroup, LANES: lanes },
+    overrides: { WORKGROUP: workgroup },
   });
   const vector = call.columns % 4 === 0;
   const columns = vector ? call.columns / 4 : call.columns;

@@ -11,7 +11,10 @@
 // neighbouring tokens. Loop turns of an invocation: 2 ceil(tokens / LANES) + LANES.
 
 override WORKGROUP: u32 = 8u;
-override LANES: u32 = 1u; // a power of two that divides WORKGROUP
+
+// A power of two that divides WORKGROUP. Marked, so that one lane leaves no workgroup memory behind to
+// be cleared.
+const LANES: u32 = 1u; // @spec
 
 struct Params {
   images: u32,
@@ -40,7 +43,7 @@ fn main(
   var end = image * params.tokens + min(params.tokens, (lane + 1u) * run);
   end = select(begin, end, inside);
   var place = 0u;
-  if (LANES > 1u) {
+  if (LANES > 1u) { // @static
     var count = 0u;
     for (var i = begin; i < end; i++) {
       count += u32(keep[i]);

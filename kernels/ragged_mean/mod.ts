@@ -37,8 +37,8 @@ const MAIN = /* @__PURE__ */ unrolled({
 });
 
 /**
- * How rows are added: `naive` has a column of a list per invocation, `serial` four columns, `tree`
- * shares those among several invocations.
+ * How rows are added: `naive` has a column of a list per invocation; `serial` up to 64 columns, so that
+ * a workgroup reads rows as they lie in memory; `tree` shares four columns among several invocations.
  */
 export type RaggedMeanVariant = "naive" | "serial" | "tree";
 
@@ -69,7 +69,7 @@ export interface RaggedMeanOptions extends OutOption {
 /**
  * The mean of each list's rows; zeros for an empty list.
  *
- * f32 sums in blocks; bit-equal from run to run.
+ * f32 sums; bit-equal from run to run.
  *
  * @param ctx Where it runs.
  * @param inputs The rows `x` and their offsets.
@@ -158,13 +158,19 @@ function byParts(
     : 1;
   using scope = ctx.scope();
   const shares = parts === 1 ? y : scope.empty([parts, y.size], "f32", { label: "parts of means" });
-  scope.dispatch(MAIN({ Elem: vector ? "vec4<f32>" : "f32" }), {
+  const groups = tree || !vector ? 1 : groupsOf(columns);
+  scope.dispatch(MAIN({ Elem: vector ? "vec4<f32>" : "f32", GROUPS: groups, LANES: lanes }), {
     buffers: [x, offsets, shares],
     params: { lists, columns, parts },
-    workgroups: gridFor(parts * lists * columns, perWorkgroup),
-    overrides: { COLUMNS: perWorkgroup, LANES: lanes },
+    workgroups: gridFor(parts * lists * columns / groups, perWorkgroup),
+    overrides: { COLUMNS: perWorkgroup },
   });
   if (parts > 1) addRows(scope, { parts: shares, out: y }, { rows: parts, columns: y.size });
+}
+
+/** Groups of four columns that an invocation of the serial variant takes. */
+function groupsOf(columns: number): number {
+  return [16, 8, 4, 2].find((groups) => columns % (groups * SERIAL_COLUMNS) === 0) ?? 1;
 }
 
 /** Lengths of ragged rows, for {@linkcode raggedMeanFlops} and {@linkcode raggedMeanBytes}. */

@@ -6,17 +6,18 @@
 // where that does not go up; the parts of a list add up to its mean.
 //
 // Shapes: x: Elem[rows, columns], row-major; offsets: i32[lists + 1]; y: Elem[parts, lists, columns].
-// Dispatch: gridFor(parts lists columns, COLUMNS); the grid folds x into y. LANES invocations share an
-// element of y, each every LANES-th row: 1 is the serial variant, more the tree variant.
-// Numerics: f32, in blocks of BLOCK rows. Loop turns of an invocation: about
-// length / (4 parts LANES).
+// Dispatch: gridFor(parts lists columns / GROUPS, COLUMNS); the grid folds x into y. An invocation has
+// GROUPS elements of y, COLUMNS apart, so that a workgroup runs along its rows; columns is a multiple
+// of GROUPS COLUMNS, or GROUPS is 1. LANES invocations share them, each every LANES-th row: 1 is the
+// serial variant, more the tree variant.
+// Numerics: f32, a lane's rows in order. Loop turns of an invocation: about length / (4 parts LANES).
 
-override COLUMNS: u32 = 8u; // elements of y per workgroup, neighbours
-override LANES: u32 = 1u; // a power of two
+override COLUMNS: u32 = 8u;
 
 alias Elem = vec4<f32>; // @spec
-
-const BLOCK = 64u; // rows of a lane
+const GROUPS: u32 = 1u; // @spec
+// A power of two. Marked, so that one lane leaves no workgroup memory behind to be cleared.
+const LANES: u32 = 1u; // @spec
 
 struct Params {
   lists: u32,
@@ -38,47 +39,52 @@ fn main(
   @builtin(local_invocation_id) local: vec3<u32>,
 ) {
   let item = (wid.y * grid.x + wid.x) * COLUMNS + local.x;
-  let inside = item < params.parts * params.lists * params.columns;
-  let part_list = select(0u, item / params.columns, inside);
-  let column = select(0u, item - part_list * params.columns, inside);
+  let width = params.columns / GROUPS;
+  let inside = item < params.parts * params.lists * width;
+  let part_list = select(0u, item / width, inside);
+  let place = select(0u, item - part_list * width, inside);
+  let apart = select(COLUMNS, 1u, GROUPS == 1u);
+  let column = place / apart * apart * GROUPS + place % apart;
   let part = part_list / params.lists;
   let list = part_list - part * params.lists;
   let first = u32(offsets[list]);
   let length = u32(offsets[list + 1u]) - first;
-  // Whole parts of equal length, and the first ones a row more.
   let share = length / params.parts;
   let more = length - share * params.parts;
   let begin = first + part * share + min(part, more);
   let end = begin + share + select(0u, 1u, part < more);
-  var sum = Elem(0.0);
+  var sum: array<Elem, GROUPS>;
   var r = begin + local.y;
-  while (r < end) {
-    let stop = min(end, r + BLOCK * LANES);
-    var block = Elem(0.0);
-    for (; r + 3u * LANES < stop; r += 4u * LANES) {
-      let a = x[r * params.columns + column];
-      let b = x[(r + LANES) * params.columns + column];
-      let c = x[(r + 2u * LANES) * params.columns + column];
-      let d = x[(r + 3u * LANES) * params.columns + column];
-      block += (a + b) + (c + d);
-    }
-    for (; r < stop; r += LANES) {
-      block += x[r * params.columns + column];
-    }
-    sum += block;
-  }
-  if (LANES > 1u) {
-    let at = local.y * COLUMNS + local.x;
-    shared_sums[at] = sum;
-    for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
-      workgroupBarrier();
-      if (local.y < stride) {
-        sum += shared_sums[at + stride * COLUMNS];
-        shared_sums[at] = sum;
+  for (; r + 3u * LANES < end; r += 4u * LANES) {
+    for (var k = 0u; k < 4u; k++) { // @unroll
+      for (var g = 0u; g < GROUPS; g++) { // @unroll
+        sum[g] += x[(r + k * LANES) * params.columns + column + g * apart];
       }
     }
   }
+  for (; r < end; r += LANES) {
+    for (var g = 0u; g < GROUPS; g++) { // @unroll
+      sum[g] += x[r * params.columns + column + g * apart];
+    }
+  }
+  if (LANES > 1u) { // @static
+    let at = local.y * COLUMNS + local.x;
+    for (var g = 0u; g < GROUPS; g++) { // @unroll
+      shared_sums[at] = sum[g];
+      for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
+        workgroupBarrier();
+        if (local.y < stride) {
+          sum[g] += shared_sums[at + stride * COLUMNS];
+          shared_sums[at] = sum[g];
+        }
+      }
+      workgroupBarrier();
+    }
+  }
   if (inside && local.y == 0u) {
-    y[item] = sum / f32(max(1u, length));
+    let start = part_list * params.columns + column;
+    for (var g = 0u; g < GROUPS; g++) { // @unroll
+      y[start + g * apart] = sum[g] / f32(max(1u, length));
+    }
   }
 }

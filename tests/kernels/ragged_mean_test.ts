@@ -59,6 +59,12 @@ gpuTest("raggedMean() adds lists of every length around a block", async (context
   await check(context, { lengths, padding: 2, columns: 12 });
 });
 
+gpuTest("raggedMean() takes rows of one group to many of them", async (context) => {
+  for (const columns of [32, 64, 96, 128, 160, 256, 512, 1024]) {
+    await check(context, { lengths: [3, 0, 9, 1], padding: 1, columns });
+  }
+});
+
 gpuTest("raggedMean() folds grids beyond 65535 workgroups", async (context) => {
   const lengths = Array.from({ length: 32 * 65_536 + 3 }, (_, i) => i % 97 === 0 ? 3 : 0);
   await check(context, { lengths, padding: 0, columns: 1 }, ["serial", "tree"]);
