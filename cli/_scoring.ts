@@ -6,15 +6,14 @@
 
 import type { FeatureSet } from "../data/mod.ts";
 import {
-  Detector,
   type Executor,
   type Fitted,
   loadObjects,
-  requireTagood,
   scoreMany,
   scoreObjects,
+  TRAINED_SCORES,
 } from "../methods/mod.ts";
-import type { Context } from "../runtime/mod.ts";
+import { type Context, UserError } from "../runtime/mod.ts";
 import type { Terminal } from "./_terminal.ts";
 
 /** Where a command computes, what it shows, and what stops it. */
@@ -37,7 +36,13 @@ async function scoreObjectSet(
     readonly onProgress: (done: number) => void;
   },
 ): Promise<Float32Array<ArrayBuffer>[]> {
-  for (const score of fitted) requireTagood(new Detector(score));
+  const other = fitted.find(({ method }) => !TRAINED_SCORES.includes(method));
+  if (other !== undefined) {
+    throw new UserError(
+      `Cannot score "${set.path}" with "${other.method.name}": it has object tokens, which only ` +
+        "detectors from ood tagood train take",
+    );
+  }
   using objects = await loadObjects(set, { signal: run.signal });
   const scores: Float32Array<ArrayBuffer>[] = [];
   for (const score of fitted) scores.push(await scoreObjects(run.ctx, score, objects, run));

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { type FeatureSet, type HostArray, openFeatures } from "../data/mod.ts";
 import {
   countObjects,
+  type IdTags,
   idTags,
   loadObjects,
   loadVocabulary,
@@ -75,6 +76,9 @@ export const RULE_OPTIONS: readonly OptionSpec[] = [
   { name: "allow-uncovered", help: "accept a vocabulary in which classes have no tag" },
 ];
 
+/** Names that a remark lists. */
+const MAX_NAMED = 10;
+
 /** What is known of whoever names the tags. */
 interface TagSource {
   readonly kind: TaggerKind;
@@ -98,6 +102,23 @@ export async function openRule(
     untagged: args.need("untagged") as ObjectRule["untagged"],
     oneTag: args.flag("one-tag"),
   };
+  const { tags } = await openTags(args, source, terminal);
+  return { rule: { ...common, ...tags }, head: source.head };
+}
+
+/** Tags of the known classes. */
+export interface OpenTags {
+  readonly tags: IdTags;
+  /** Names of the classes, in the order of labels. */
+  readonly classNames: readonly string[];
+}
+
+/** The tags that a command's options name: those of a vocabulary, or a classifier's classes. */
+export async function openTags(
+  args: Arguments,
+  source: TagSource,
+  terminal: Terminal,
+): Promise<OpenTags> {
   const path = args.text("vocabulary");
   if (source.kind === "cam") {
     if (path !== undefined) {
@@ -105,18 +126,23 @@ export async function openRule(
         "The option --vocabulary needs a tagger: the tags of a classifier are its classes",
       );
     }
-    return { rule: { ...common, ...classTags(args, source.tags.length) }, head: source.head };
+    return { tags: classTags(args, source.tags.length), classNames: source.tags };
   }
   if (path === undefined) {
-    throw new UsageError("A tagger needs --vocabulary: ood tagood vocab proposes one");
+    throw new UsageError(
+      "The option --vocabulary FILE is required for a tagger: ood tagood vocab proposes one",
+    );
   }
   requireNoTagThreshold(args);
   const vocabulary = await openVocabulary(path, source, args, terminal);
-  return { rule: { ...common, ...idTags(vocabulary, source.tags, source.thresholds) } };
+  return {
+    tags: idTags(vocabulary, source.tags, source.thresholds),
+    classNames: vocabulary.classes.map((entry) => entry.class),
+  };
 }
 
 /** Refuses a threshold that would be passed over. */
-export function requireNoTagThreshold(args: Arguments): void {
+function requireNoTagThreshold(args: Arguments): void {
   if (args.text("tag-threshold") === undefined) return;
   throw new UsageError(
     "The option --tag-threshold is for classifiers: the thresholds of a tagger are those of its " +
@@ -125,10 +151,7 @@ export function requireNoTagThreshold(args: Arguments): void {
 }
 
 /** A classifier's classes as tags, predicted from a probability on. */
-function classTags(
-  args: Arguments,
-  classes: number,
-): Pick<ObjectRule, "tags" | "thresholds" | "ofClass"> {
+function classTags(args: Arguments, classes: number): IdTags {
   const threshold = args.number("tag-threshold", { minimum: 0, maximum: 1 }) ?? 1 / classes;
   return {
     tags: Int32Array.from({ length: classes }, (_, k) => k),
@@ -154,12 +177,20 @@ async function openVocabulary(
     terminal.note("Note: none of the images' classes is in the vocabulary: they count as unknown");
   }
   const others = own.filter((name) => !known.includes(name));
+  if (known.length > 0 && others.length > 0) {
+    terminal.note(`Note: no image is of these classes of the vocabulary: ${some(others)}`);
+  }
   return requireVocabulary(vocabulary, {
     tags,
     classNames: known.length === 0 ? own : [...classNames, ...others],
     allowUncovered: args.flag("allow-uncovered"),
     name: path,
   });
+}
+
+/** The first of many names. */
+function some(names: readonly string[]): string {
+  return `${names.slice(0, MAX_NAMED).join(", ")}${names.length > MAX_NAMED ? ", …" : ""}`;
 }
 
 /** What a file of a model's outputs says of whoever named the tags. */
@@ -395,7 +426,7 @@ export async function workFolder(
   wanted: string | undefined,
 ): Promise<{ readonly path: string } & AsyncDisposable> {
   const path = wanted ?? await Deno.makeTempDir({ prefix: "oodgpu-tagood-" });
-  if (wanted !== undefined) await Deno.mkdir(wanted, { recursive: true });
+  if (wanted !== undefined) await makeFolder(wanted);
   return {
     path,
     async [Symbol.asyncDispose]() {
@@ -404,7 +435,22 @@ export async function workFolder(
   };
 }
 
-/** A file of a stage in a folder. */
+/**
+ * Makes a folder and those that it lies in.
+ *
+ * @throws {UserError} When it cannot be made.
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await Deno.mkdir(path, { recursive: true });
+  } catch (error) {
+    throw new UserError(`Cannot make the folder "${path}": ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** A file of a stage in a folder; a name may have any characters. */
 export function stageFile(folder: string, name: string): string {
-  return join(folder, `${name}.safetensors`);
+  return join(folder, `${encodeURIComponent(name)}.safetensors`);
 }

@@ -14,19 +14,17 @@ import {
   Detector,
   type Fitted,
   fittedTagood,
-  idTags,
   loadObjects,
-  loadVocabulary,
   meanTokens,
   objectRecord,
   type ObjectRule,
   type ObjectSet,
   projectFitted,
-  requireVocabulary,
   type ScorableObjects,
   type ScoreChoice,
   scoreProjected,
   tagBaselines,
+  taggerKindOf,
   type TagoodSettings,
   type TagoodTrained,
   trainTagood,
@@ -36,7 +34,7 @@ import {
 } from "../methods/mod.ts";
 import { type Context, UserError } from "../runtime/mod.ts";
 import type { CommandContext } from "./_command.ts";
-import { labelNames, stageFile, tagSourceOf } from "./_tagood.ts";
+import { labelNames, openTags, stageFile, tagSourceOf } from "./_tagood.ts";
 
 /** What a run of the ablations reads. */
 export interface AblationSources {
@@ -135,7 +133,7 @@ const ID = "id";
 
 /** Runs the ablations. */
 export class AblationRuns implements AsyncDisposable {
-  readonly #context: Pick<CommandContext, "terminal" | "signal">;
+  readonly #context: CommandContext;
   readonly #ctx: Context;
   readonly #sources: AblationSources;
   readonly #plan: AblationPlan;
@@ -147,7 +145,7 @@ export class AblationRuns implements AsyncDisposable {
   #classNames!: readonly string[];
 
   constructor(
-    context: Pick<CommandContext, "terminal" | "signal">,
+    context: CommandContext,
     ctx: Context,
     of: {
       readonly sources: AblationSources;
@@ -195,29 +193,26 @@ export class AblationRuns implements AsyncDisposable {
   }
 
   async #readRule(train: FeatureSet): Promise<void> {
+    const { args, terminal } = this.#context;
     const source = await tagSourceOf(train);
-    this.#classNames = labelNames(train.metadata) ?? source.tags;
+    const { tags, classNames } = await openTags(args, source, terminal);
+    this.#rule = { kind: source.kind, ...tags };
+    this.#classNames = classNames;
     if (source.head !== undefined) this.#head = { head: source.head };
-    const { vocabulary: path, tagThreshold } = this.#sources;
-    if (source.kind === "cam") {
-      const classes = source.tags.length;
-      this.#rule = {
-        kind: "cam",
-        tags: Int32Array.from({ length: classes }, (_, k) => k),
-        thresholds: new Float32Array(classes).fill(tagThreshold ?? 1 / classes),
-        ofClass: Array.from({ length: classes }, (_, k) => Int32Array.of(k)),
-      };
-      return;
-    }
-    if (path === undefined) {
-      throw new UserError("A tagger needs --vocabulary: ood tagood vocab proposes one");
-    }
-    const vocabulary = requireVocabulary(await loadVocabulary(path), {
-      tags: source.tags,
-      classNames: this.#classNames,
-      name: path,
-    });
-    this.#rule = { kind: "tagger", ...idTags(vocabulary, source.tags, source.thresholds) };
+    const labels = train.has("labels") ? (await train.read("labels")).data : [];
+    if (labels.some((label) => label >= 0)) return;
+    throw new UserError(
+      `Cannot train TagOOD: the images of "${train.path}" have no labels; extract labelled images`,
+    );
+  }
+
+  /** Opens a set that must be of the same kind of model as the training images. */
+  async #openOther(path: string): Promise<FeatureSet> {
+    const set = await this.#openSet(path);
+    if (taggerKindOf(set) === this.#rule.kind) return set;
+    throw new UserError(
+      `Cannot use "${path}" with "${this.#sources.train}": it has ${set.keys.join(", ")}`,
+    );
   }
 
   /** Object tokens of one set at one threshold. */
@@ -230,17 +225,21 @@ export class AblationRuns implements AsyncDisposable {
     using progress = terminal.progress(`objects of ${name}, τ ${tau}`, set.count, {
       unit: "images",
     });
+    const out = stageFile(this.#work, `${name}-${tau}${oneTag ? "-one" : ""}`);
+    // What a stopped run left would be in the way.
+    await Deno.remove(`${out}.parts`, { recursive: true }).catch(() => {});
     const { path } = await writeObjects(set, {
       rule: { ...this.#rule, tau, untagged: "none", oneTag },
       ...this.#head,
-      out: stageFile(this.#work, `${name}-${tau}${oneTag ? "-one" : ""}`),
+      out,
       ctx: this.#ctx,
       signal,
       onProgress: (done) => progress.update(done),
     });
     progress.finish();
     await using file = await openFeatures(path);
-    const objects = await loadObjects(file, { signal, onlyTagged: name === "train" });
+    const learned = name === "train" || name === "validation";
+    const objects = await loadObjects(file, { signal, onlyTagged: learned });
     this.#objects.push(objects);
     return objects;
   }
@@ -248,9 +247,9 @@ export class AblationRuns implements AsyncDisposable {
   async #findObjects(train: FeatureSet): Promise<FoundObjects> {
     const { id, ood, validation } = this.#sources;
     const { taus, tau } = this.#plan;
-    const tests = new Map([[ID, await this.#openSet(id)]]);
-    for (const [name, path] of ood) tests.set(name, await this.#openSet(path));
-    const valSet = validation === undefined ? undefined : await this.#openSet(validation);
+    const tests = new Map([[ID, await this.#openOther(id)]]);
+    for (const [name, path] of ood) tests.set(name, await this.#openOther(path));
+    const valSet = validation === undefined ? undefined : await this.#openOther(validation);
     const byTau = new Map<number, ObjectsAt>();
     for (const value of taus) {
       const test = new Map<string, ObjectSet>();
@@ -286,6 +285,7 @@ export class AblationRuns implements AsyncDisposable {
       objects: train,
       ...(how.at.validation === undefined ? {} : { validation: how.at.validation }),
       classes: this.#classNames.length,
+      classNames: this.#classNames,
       maxTokens: maxTokensOf(record),
       settings: how.settings,
       identity: train.path,
@@ -385,11 +385,17 @@ export class AblationRuns implements AsyncDisposable {
         after: new Map([...projected].map(([name, { features }]) => [name, features])),
         widths: { before: at.train.width, after: settings.width },
         counts: new Map([...projected].map(([name, { counts }]) => [name, counts])),
-        labels: at.test.get(ID)!.labels,
+        labels: this.#classesOf(at.test.get(ID)!),
         scores: whole.scores,
         plainScores: plain.scores,
       },
     };
+  }
+
+  /** Labels in the order of the training's classes; another file may number its own. */
+  #classesOf({ labels, metadata }: ObjectSet): Int32Array<ArrayBuffer> {
+    const names = labelNames(metadata) ?? this.#classNames;
+    return labels.map((label) => this.#classNames.indexOf(names[label] ?? ""));
   }
 
   /** Table 3, and the scores that TagOOD is compared with on the same tagger. */

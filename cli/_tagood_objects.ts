@@ -8,8 +8,11 @@ import { type FeatureSet, openFeatures } from "../data/mod.ts";
 import {
   type Detector,
   loadObjects,
+  objectRecord,
   type ObjectRule,
   type ObjectSet,
+  requireSameSource,
+  type TaggerKind,
   taggerKindOf,
   writeObjects,
 } from "../methods/mod.ts";
@@ -21,40 +24,60 @@ import { stageFile, workFolder } from "./_tagood.ts";
 export interface ScoredSet {
   /** What to call it. */
   readonly name: string;
-  /** Its file. */
-  readonly path: string;
+  /** Object tokens, or a tagger's outputs. */
+  readonly set: FeatureSet;
   /** The detector, whose tags and threshold are used. */
   readonly detector: Detector;
-  /** Another threshold on attention. */
-  readonly tau?: number | undefined;
 }
 
-/** Loads the object tokens of a set. */
+/** Loads the object tokens of a set that can be scored. */
 export async function openScoredObjects(
   context: CommandContext,
   ctx: Context,
   of: ScoredSet,
 ): Promise<ObjectSet> {
-  await using set = await openFeatures(of.path);
-  if (!set.has("object_tokens")) return await findNow(context, ctx, { ...of, set });
-  if (of.tau !== undefined) {
+  if (!of.set.has("object_tokens")) return await findNow(context, ctx, of);
+  return await loadObjects(of.set, { signal: context.signal });
+}
+
+/** Refuses a set that is not of the detector's tagger, or whose tokens cannot be chosen again. */
+export function requireScorable(
+  { name, set, detector }: ScoredSet,
+  { args, terminal }: Pick<CommandContext, "args" | "terminal">,
+): void {
+  requireSameSource(detector, set);
+  if (!set.has("object_tokens")) {
+    ruleOf(set, detector);
+    return;
+  }
+  if (args.text("tau") !== undefined) {
     throw new UserError(
-      `Cannot take another τ of "${of.path}": its tokens are chosen already; name the tagger's ` +
+      `Cannot take another τ of "${set.path}": its tokens are chosen already; name the tagger's ` +
         "outputs instead",
     );
   }
-  return await loadObjects(set, { signal: context.signal });
+  // A file that was made by hand may say nothing of its tokens.
+  if (set.metadata["objects"] === undefined) return;
+  const { kind, tags, thresholds } = objectRecord(set);
+  const { arrays } = detector.fitted.state();
+  requireKind(set, detector, kind);
+  const same = (list: readonly number[], key: "tags" | "thresholds") =>
+    JSON.stringify(list) === JSON.stringify([...arrays[key]!.parts[0]!]);
+  if (same(tags, "tags") && same(thresholds, "thresholds")) return;
+  terminal.note(
+    `Note: the objects of ${name} were found with other tags or thresholds than those of the training`,
+  );
 }
 
 async function findNow(
   { terminal, signal }: CommandContext,
   ctx: Context,
-  { name, set, detector, tau }: ScoredSet & { readonly set: FeatureSet },
+  { name, set, detector }: ScoredSet,
 ): Promise<ObjectSet> {
   await using work = await workFolder(undefined);
   using progress = terminal.progress(`objects of ${name}`, set.count, { unit: "images" });
   const { path } = await writeObjects(set, {
-    rule: ruleOf(set, detector, tau),
+    rule: ruleOf(set, detector),
     ...(set.has("head.weight") ? { head: await set.read("head.weight") } : {}),
     out: stageFile(work.path, "objects"),
     ctx,
@@ -66,24 +89,27 @@ async function findNow(
   return await loadObjects(objects, { signal });
 }
 
-/** The rule of a detector: its tags and thresholds, at its τ or another one. */
-export function ruleOf(set: FeatureSet, { fitted }: Detector, tau?: number): ObjectRule {
-  const { arrays, parameters } = fitted.state();
+/** The rule of a detector: its tags, thresholds and τ. */
+function ruleOf(set: FeatureSet, detector: Detector): ObjectRule {
+  const { arrays, parameters } = detector.fitted.state();
   const kind = taggerKindOf(set);
-  const expected = fitted.method.name === "tagood" ? "tagger" : "cam";
-  if (kind !== expected) {
-    throw new UserError(
-      `Cannot score "${set.path}" with a detector of "${fitted.method.name}": it has ` +
-        `${set.keys.join(", ")}`,
-    );
-  }
+  requireKind(set, detector, kind);
   return {
     kind,
-    tau: tau ?? parameters["tau"]!,
+    tau: parameters["tau"]!,
     untagged: "none",
     oneTag: false,
     tags: Int32Array.from(arrays["tags"]!.parts[0]!),
     thresholds: Float32Array.from(arrays["thresholds"]!.parts[0]!),
     ofClass: [],
   };
+}
+
+function requireKind(set: FeatureSet, { fitted }: Detector, kind: TaggerKind): void {
+  const expected = fitted.method.name === "tagood" ? "tagger" : "cam";
+  if (kind === expected) return;
+  const whose = { tagger: "a tagger", cam: "a classifier without tags" };
+  throw new UserError(
+    `Cannot score "${set.path}": it is of ${whose[kind]} and the detector of ${whose[expected]}`,
+  );
 }

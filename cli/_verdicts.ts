@@ -53,6 +53,7 @@ export async function judgeImages(
 ): Promise<Judgement> {
   const images = await openImages(run.source, { labels: "none" });
   const [block, odin] = [blockOf(detector), odinOf(detector)];
+  const { needs } = detector.fitted;
   const folder = await Deno.makeTempDir({ prefix: "ood-score-" });
   try {
     using progress = run.terminal.progress("extract", images.count, { unit: "images" });
@@ -61,7 +62,9 @@ export async function judgeImages(
       images,
       out: `${folder}/features.safetensors`,
       device: run.executor.kind === "webgpu" ? "webgpu" : "wasm",
-      featureMap: detector.fitted.needs.includes("feature_map") ? "f32" : "none",
+      featureMap: needs.includes("feature_map") ? "f32" : "none",
+      // A tagger's maps are large: nothing beside what the detector reads.
+      ...(needs.includes("attention") ? { keys: needs } : {}),
       ...(block === undefined ? {} : { block }),
       ...(odin === undefined ? {} : { odin }),
       onStart: (start) => describeOdin(start, run.terminal),

@@ -6,6 +6,7 @@
 
 import { writeFileAtomic } from "../data/mod.ts";
 import { ablationText, renderAblation } from "../eval/mod.ts";
+import { CODE_PATTERNS } from "../methods/mod.ts";
 import { isGpu } from "../runtime/mod.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
@@ -46,6 +47,7 @@ export const tagoodAblateCommand: Command = {
       value: "P",
       help: "probability from which a class of a classifier without tags is predicted",
     },
+    { name: "allow-uncovered", help: "accept a vocabulary in which classes have no tag" },
     { name: "taus", value: "LIST", help: "thresholds to try", default: "0,0.3,0.5,0.7" },
     { name: "tau", value: "T", help: "the threshold elsewhere, one of them", default: "0.5" },
     { name: "seeds", value: "N", help: "trainings of each kind, from --seed on", default: "1" },
@@ -104,11 +106,11 @@ async function runAblate(context: CommandContext): Promise<void> {
 }
 
 function readPlan(args: Arguments): AblationPlan {
-  const taus = args.need("taus").split(",").map(Number);
-  const bad = taus.find((tau) => !(tau >= 0 && tau <= 1));
-  if (bad !== undefined) {
+  const list = args.need("taus");
+  const taus = list.split(",").map((text) => text.trim() === "" ? NaN : Number(text));
+  if (!taus.every((tau) => tau >= 0 && tau <= 1) || new Set(taus).size < taus.length) {
     throw new UsageError(
-      `The option --taus must list numbers from 0 to 1: it is "${args.need("taus")}"`,
+      `The option --taus must list different numbers from 0 to 1: it is "${list}"`,
     );
   }
   const tau = args.number("tau", { minimum: 0, maximum: 1 })!;
@@ -117,10 +119,17 @@ function readPlan(args: Arguments): AblationPlan {
       `The option --tau must be one of --taus, ${taus.join(", ")}: it is ${tau}`,
     );
   }
+  const settings = readSettings(args);
+  if (settings.width % CODE_PATTERNS !== 0) {
+    throw new UsageError(
+      `The option --width must be a multiple of ${CODE_PATTERNS}, for the score of the authors' ` +
+        `code: it is ${settings.width}`,
+    );
+  }
   return {
     taus,
     tau,
-    settings: readSettings(args),
+    settings,
     seeds: args.number("seeds", { minimum: 1, maximum: 100, integer: true })!,
   };
 }

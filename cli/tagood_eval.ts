@@ -4,7 +4,7 @@
  * @module
  */
 
-import { openFeatures, writeFileAtomic } from "../data/mod.ts";
+import { type FeatureSet, writeFileAtomic } from "../data/mod.ts";
 import {
   CONVENTIONS,
   evaluate,
@@ -22,6 +22,7 @@ import {
   requireTagood,
   type ScorableObjects,
   scoreProjected,
+  type TagoodVariant,
   withScore,
 } from "../methods/mod.ts";
 import { adapterName } from "./_device.ts";
@@ -31,8 +32,8 @@ import type { Command, CommandContext } from "./_command.ts";
 import { openTraining, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
 import { parseNamed } from "./_named.ts";
 import { requireWritable } from "./_outputs.ts";
-import { recordOf } from "./_sets.ts";
-import { openScoredObjects } from "./_tagood_objects.ts";
+import { OpenSets, recordOf } from "./_sets.ts";
+import { openScoredObjects, requireScorable, type ScoredSet } from "./_tagood_objects.ts";
 import { VERSION } from "./_version.ts";
 
 const DISTANCE_NAMES: readonly Closeness[] = ["cosine", "euclidean", "kl"];
@@ -100,13 +101,20 @@ async function runEval(context: CommandContext): Promise<void> {
   const html = args.text("html");
   await requireWritable(json === "-" ? undefined : json, html);
   const paths = setPaths(args);
-  const detector = requireTagood(await loadDetector(args.need("detector")));
-  using ctx = await openTraining(args, terminal, "kernel-variant");
-  const scores = new Map<string, Map<string, Float32Array<ArrayBuffer>>>();
+  const detector = await openDetector(args);
+  await using opened = new OpenSets();
+  const sets = new Map<string, FeatureSet>();
   for (const [name, path] of paths) {
-    scores.set(name, await scoreFile(context, ctx, { name, path, detector, distances }));
+    const set = await opened.open(path);
+    requireScorable({ name, set, detector }, context);
+    sets.set(name, set);
   }
-  const evaluation = await compare(context, ctx, { scores, paths, detector });
+  using ctx = await openTraining(args, terminal, "kernel-variant");
+  const scores = new Map<string, ScoresByDistance>();
+  for (const [name, set] of sets) {
+    scores.set(name, await scoreFile(context, ctx, { name, set, detector, distances }));
+  }
+  const evaluation = await compare(context, ctx, { scores, sets, detector });
   if (json === "-") terminal.printJson(evaluation);
   else terminal.print(textTable(evaluation, { color: terminal.isTerminal }));
   if (json !== undefined && json !== "-") {
@@ -117,6 +125,15 @@ async function runEval(context: CommandContext): Promise<void> {
     await writeFileAtomic(html, reportOf(evaluation, scores, detector));
     terminal.note(`Wrote ${html}`);
   }
+}
+
+/** The detector with the threshold and the score that are asked for. */
+async function openDetector(args: Arguments): Promise<Detector> {
+  const path = args.need("detector");
+  return withScore(requireTagood(await loadDetector(path), path), {
+    tau: args.number("tau", { minimum: 0, maximum: 1 }),
+    variant: args.text("variant") as TagoodVariant | undefined,
+  });
 }
 
 function parseDistances(list: string): readonly Closeness[] {
@@ -144,24 +161,19 @@ function setPaths(args: Arguments): Map<string, string> {
 }
 
 /** Scores of one set by the name of the distance. */
+type ScoresByDistance = ReadonlyMap<string, Float32Array<ArrayBuffer>>;
+
 async function scoreFile(
   context: CommandContext,
   ctx: Context,
-  of: {
-    readonly name: string;
-    readonly path: string;
-    readonly detector: Detector;
-    readonly distances: readonly Closeness[];
-  },
-): Promise<Map<string, Float32Array<ArrayBuffer>>> {
-  const { args, terminal, signal } = context;
-  const tau = args.number("tau", { minimum: 0, maximum: 1 });
-  const variant = args.text("variant") as "paper" | "code" | undefined;
-  using objects = await openScoredObjects(context, ctx, { ...of, tau });
+  of: ScoredSet & { readonly distances: readonly Closeness[] },
+): Promise<ScoresByDistance> {
+  const { terminal, signal } = context;
+  using objects = await openScoredObjects(context, ctx, of);
   const images = await project(ctx, of.detector, objects, { name: of.name, terminal, signal });
   const result = new Map<string, Float32Array<ArrayBuffer>>();
   for (const distance of of.distances) {
-    const { fitted } = withScore(of.detector, { distance, variant });
+    const { fitted } = withScore(of.detector, { distance });
     result.set(distance, await scoreProjected(ctx, fitted, images));
   }
   return result;
@@ -188,16 +200,13 @@ async function compare(
   { args }: CommandContext,
   ctx: Context,
   of: {
-    readonly scores: ReadonlyMap<string, ReadonlyMap<string, Float32Array<ArrayBuffer>>>;
-    readonly paths: ReadonlyMap<string, string>;
+    readonly scores: ReadonlyMap<string, ScoresByDistance>;
+    readonly sets: ReadonlyMap<string, FeatureSet>;
     readonly detector: Detector;
   },
 ): Promise<Evaluation> {
   const sets: Record<string, unknown> = {};
-  for (const [name, path] of of.paths) {
-    await using set = await openFeatures(path);
-    sets[name] = await recordOf(set);
-  }
+  for (const [name, set] of of.sets) sets[name] = await recordOf(set);
   return evaluate({
     id: of.scores.get("id")!,
     ood: new Map([...of.scores].filter(([name]) => name !== "id")),
@@ -210,6 +219,7 @@ async function compare(
       adapter: isGpu(ctx) ? adapterName(ctx.gpu) : "none",
       detector: args.need("detector"),
       parameters: of.detector.fitted.parameters,
+      distances: [...of.scores.get("id")!.keys()],
       settings: JSON.parse(of.detector.metadata["tagood"] ?? "null"),
       sets,
     },
@@ -218,9 +228,10 @@ async function compare(
 
 function reportOf(
   evaluation: Evaluation,
-  scores: ReadonlyMap<string, ReadonlyMap<string, Float32Array<ArrayBuffer>>>,
+  scores: ReadonlyMap<string, ScoresByDistance>,
   { fitted }: Detector,
 ): string {
+  const { distance: _, ...parameters } = fitted.parameters;
   return renderReport({
     evaluation,
     id: scores.get("id")!,
@@ -230,7 +241,7 @@ function reportOf(
       title: `${fitted.method.title}, ${name}`,
       source: fitted.method.source,
       parameters: Object.fromEntries(
-        Object.entries(fitted.parameters).map(([key, value]) => [key, String(value)]),
+        Object.entries(parameters).map(([key, value]) => [key, String(value)]),
       ),
     })),
   }, { title: "TagOOD" });

@@ -6,12 +6,11 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ensureDir } from "@std/fs/ensure-dir";
-import { UserError } from "../runtime/mod.ts";
 import { type Arguments, parseCommandLine, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { TRAINING_DEVICE_OPTION } from "./_lbf.ts";
 import { parseNamed } from "./_named.ts";
+import { makeFolder } from "./_tagood.ts";
 import { calibrateCommand } from "./calibrate.ts";
 import { tagoodEvalCommand } from "./tagood_eval.ts";
 import { tagoodFeaturesCommand } from "./tagood_features.ts";
@@ -223,12 +222,4 @@ function quoted(word: string): string {
 
 async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
-}
-
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await ensureDir(path);
-  } catch (error) {
-    throw new UserError(`Cannot make the folder "${path}": ${(error as Error).message}`);
-  }
 }

@@ -78,6 +78,12 @@ export function findScore(name: string): ScoreMethod {
   const wanted = name.trim().toLowerCase().replaceAll("-", "_");
   const found = SCORES.find((method) => method.name === wanted);
   if (found !== undefined) return found;
+  if (TRAINED_SCORES.some((method) => method.name === wanted)) {
+    throw new UserError(
+      `Cannot fit the method "${name}" to features: its projection model is trained, by ood tagood ` +
+        "train",
+    );
+  }
   const names = SCORES.map((method) => method.name);
   throw new UserError(
     `Cannot find the method "${name}"${suggestion(wanted, names)}; there are ${names.join(", ")}`,

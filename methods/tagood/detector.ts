@@ -36,6 +36,7 @@ export interface ScoreChoice {
  * @param record How the training's object tokens were chosen.
  * @param choice How it scores.
  * @returns The fitted score: `tagood`, or `tagood_cam` on a classifier's activation maps.
+ * @throws {UserError} When the record is of a classifier and has no head.
  */
 export function fittedTagood(
   trained: Pick<TagoodTrained, "sizes" | "parameters" | "centres" | "warnings">,
@@ -61,6 +62,11 @@ export function fittedTagood(
     );
   }
   const method = record.kind === "cam" ? tagoodCam : tagood;
+  if (record.kind === "cam" && record.head === undefined) {
+    throw new UserError(
+      'Cannot make a detector of a classifier without its "head.weight": make the object tokens again',
+    );
+  }
   return method.restore({
     parameters: {
       tau: choice.tau ?? record.tau,
@@ -129,14 +135,16 @@ export function withScore(detector: Detector, choice: ScoreChoice): Detector {
  * Refuses detectors of other methods.
  *
  * @param detector Any detector.
+ * @param name What messages call it.
  * @returns The same one.
  * @throws {UserError} When it is none of TagOOD's.
  */
-export function requireTagood(detector: Detector): Detector {
+export function requireTagood(detector: Detector, name = "detector"): Detector {
   const { method } = detector.fitted;
-  if (TRAINED_SCORES.some(({ name }) => name === method.name)) return detector;
+  if (TRAINED_SCORES.some((trained) => trained.name === method.name)) return detector;
   throw new UserError(
-    `Cannot use a detector of "${method.name}" here: one from ood tagood train was expected`,
+    `Cannot use "${name}": it is a detector of "${method.name}", and one from ood tagood train was ` +
+      "expected",
   );
 }
 

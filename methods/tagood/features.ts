@@ -348,7 +348,7 @@ function hashOf({ data }: HostArray): string {
 /**
  * What a file of object tokens says of how they were chosen.
  *
- * @param of Its path, metadata, and the head that it has.
+ * @param of Its path, its metadata, and the head that it has.
  * @returns The record.
  * @throws {UserError} When it says nothing, or what it says is damaged.
  */
@@ -373,9 +373,7 @@ export function objectRecord(
     throw refuse(`"${RECORD_KEY}" of its metadata is no JSON text`);
   }
   if (!isRecord(record)) throw refuse(`"${RECORD_KEY}" of its metadata is damaged`);
-  if (record.kind === "tagger") return record;
-  if (of.head === undefined) throw refuse(`it has no "${HEAD_KEY}", the classifier's`);
-  return { ...record, head: of.head };
+  return of.head === undefined ? record : { ...record, head: of.head };
 }
 
 function isRecord(value: unknown): value is ObjectRecord {

@@ -65,6 +65,12 @@ export function taggerKindOf(set: FeatureSet): TaggerKind {
   const [tagger, cam] = [missing("tagger"), missing("cam")];
   if (tagger.length === 0) return "tagger";
   if (cam.length === 0 && set.has("head.weight")) return requireOneHead(set);
+  if (set.has("object_tokens")) {
+    throw new UserError(
+      `Cannot find objects in "${set.path}": its object tokens are chosen already; a file with the ` +
+        "tagger's tokens, tag_logits and attention was expected",
+    );
+  }
   if (tagger.length < TAGGER_KEYS.tagger.length) {
     throw new UserError(
       `Cannot find objects in "${set.path}": it has no "${tagger.join('", no "')}"; name the ` +
