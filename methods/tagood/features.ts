@@ -5,13 +5,7 @@
  */
 
 import { createHash } from "node:crypto";
-import {
-  type FeatureBatch,
-  type FeatureSet,
-  FeatureWriter,
-  type HostArray,
-  openFeatures,
-} from "../../data/mod.ts";
+import { type FeatureSet, FeatureWriter, type HostArray, openFeatures } from "../../data/mod.ts";
 import { compactTokens } from "../../kernels/mod.ts";
 import type { BatchReducer } from "../../onnx/mod.ts";
 import { type Context, type Tensor, UserError } from "../../runtime/mod.ts";
@@ -252,11 +246,16 @@ async function appendObjects(
   let flushed = performance.now();
   for await (const batch of set.batches(keys, { rows: options.batch ?? batchOf(set, keys) })) {
     signal?.throwIfAborted();
-    if (batch.start + batch.rows <= writer.position) continue;
-    const labels = labelled ? batch.get("labels") : undefined;
-    const arrays = await objectsOf(ctx, batch, { ...options, labels: labels?.data });
+    const done = writer.position - batch.start;
+    if (done >= batch.rows) continue;
+    const labels = labelled ? rowsFrom(batch.get("labels"), done) : undefined;
+    const arrays = await objectsOf(ctx, (key) => rowsFrom(batch.get(key), done), {
+      rule,
+      head: options.head,
+      labels: labels?.data,
+    });
     const rows = labels === undefined ? {} : { labels };
-    await writer.append({ images: batch.rows, arrays: { ...arrays, ...rows } });
+    await writer.append({ images: batch.rows - done, arrays: { ...arrays, ...rows } });
     onProgress?.(batch.start + batch.rows, set.count);
     if (performance.now() - flushed < FLUSH_MS) continue;
     await writer.flush();
@@ -291,17 +290,23 @@ export async function countObjects(path: string): Promise<WrittenObjects> {
 
 async function objectsOf(
   ctx: Context,
-  batch: FeatureBatch,
+  valuesOf: (key: string) => HostArray,
   source: ObjectSource & { readonly labels?: ArrayLike<number> | undefined },
 ): Promise<Record<string, HostArray>> {
   using scope = ctx.scope();
   const values = Object.fromEntries(
     TAGGER_KEYS[source.rule.kind].map((key) => {
-      const { data, shape } = batch.get(key);
+      const { data, shape } = valuesOf(key);
       return [key, scope.upload(data as Float32Array<ArrayBuffer>, shape, { label: key })];
     }),
   );
   return await findObjects(scope, values, source);
+}
+
+/** Rows that an earlier run has not done; its batches may have been others. */
+function rowsFrom({ data, shape: [rows = 0, ...rest] }: HostArray, first: number): HostArray {
+  const width = rest.reduce((product, length) => product * length, 1);
+  return { data: data.subarray(first * width), shape: [rows - first, ...rest] };
 }
 
 function batchOf(set: FeatureSet, keys: readonly string[]): number {
