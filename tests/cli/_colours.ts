@@ -44,7 +44,8 @@ export const COLOUR_SIDECAR: Sidecar = {
 
 /**
  * The tagger: tokens [N, 16, 6] are means of patches, mixed; attention [N, 5, 16] is where a tag's
- * colour is; a tag's logit [N, 5] tells of the patch that has most of it.
+ * colour is; a tag's logit [N, 5] tells of the patch that has most of it. Its output `shaky` is
+ * attention that is NaN where a logit is above 0.
  */
 export function colourTagger(): OnnxModel {
   const b = new GraphBuilder({ name: "colours" });
@@ -67,9 +68,16 @@ export function colourTagger(): OnnxModel {
     name: "looks",
   });
   const seen = b.node("MatMul", [looks, flat]);
-  b.output("attention", b.node("Softmax", [seen], { attributes: { axis: -1n } }));
+  const attention = b.node("Softmax", [seen], {
+    attributes: { axis: -1n },
+    output: "attention",
+  });
   const most = b.reduce("ReduceMax", seen, { axes: [2] });
-  b.output("scores", b.node("Sub", [most, b.constant(Float32Array.of(6))]));
+  const scores = b.node("Sub", [most, b.constant(Float32Array.of(6))], { output: "scores" });
+  b.output("attention", attention);
+  b.output("scores", scores);
+  const roots = b.node("Sqrt", [b.node("Neg", [scores])]);
+  b.output("shaky", b.node("Mul", [attention, b.unsqueeze(roots, [2])]));
   return b.build();
 }
 
