@@ -8,14 +8,11 @@
 import { join } from "node:path";
 import { type FeatureSet, type HostArray, openFeatures } from "../data/mod.ts";
 import {
-  countObjects,
   type IdTags,
   idTags,
   loadObjects,
   loadVocabulary,
   type ObjectRecord,
-  objectRecord,
-  objectReducer,
   type ObjectRule,
   type ObjectSet,
   type ObjectSource,
@@ -28,6 +25,7 @@ import {
   writeObjects,
   type WrittenObjects,
 } from "../methods/mod.ts";
+import { countObjects, objectRecord, objectReducer } from "../methods/tagood/features.ts";
 import {
   extractFeatures,
   type ExtractionDevice,

@@ -16,13 +16,9 @@ import {
   fittedTagood,
   loadObjects,
   meanTokens,
-  objectRecord,
   type ObjectRule,
   type ObjectSet,
-  projectFitted,
-  type ScorableObjects,
   type ScoreChoice,
-  scoreProjected,
   tagBaselines,
   taggerKindOf,
   type TagoodSettings,
@@ -32,6 +28,8 @@ import {
   withScore,
   writeObjects,
 } from "../methods/mod.ts";
+import { projectFitted, type ScorableObjects, scoreProjected } from "../methods/tagood/detector.ts";
+import { objectRecord } from "../methods/tagood/features.ts";
 import { type Context, UserError } from "../runtime/mod.ts";
 import type { CommandContext } from "./_command.ts";
 import { labelNames, openTags, stageFile, tagSourceOf } from "./_tagood.ts";

@@ -8,7 +8,6 @@ import { type FeatureSet, openFeatures } from "../data/mod.ts";
 import {
   type Detector,
   loadObjects,
-  objectRecord,
   type ObjectRule,
   type ObjectSet,
   requireSameSource,
@@ -16,6 +15,7 @@ import {
   taggerKindOf,
   writeObjects,
 } from "../methods/mod.ts";
+import { objectRecord } from "../methods/tagood/features.ts";
 import { type Context, UserError } from "../runtime/mod.ts";
 import type { CommandContext } from "./_command.ts";
 import { stageFile, workFolder } from "./_tagood.ts";

@@ -18,13 +18,15 @@ import {
   type Detector,
   loadDetector,
   type ObjectSet,
+  type TagoodVariant,
+  withScore,
+} from "../methods/mod.ts";
+import {
   projectFitted,
   requireTagood,
   type ScorableObjects,
   scoreProjected,
-  type TagoodVariant,
-  withScore,
-} from "../methods/mod.ts";
+} from "../methods/tagood/detector.ts";
 import { adapterName } from "./_device.ts";
 import { type Context, isGpu } from "../runtime/mod.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";

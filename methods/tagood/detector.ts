@@ -37,6 +37,23 @@ export interface ScoreChoice {
  * @param choice How it scores.
  * @returns The fitted score: `tagood`, or `tagood_cam` on a classifier's activation maps.
  * @throws {UserError} When the record is of a classifier and has no head.
+ *
+ * @example A model before its training
+ * ```ts
+ * import { firstCentres, fittedTagood, projectionParameters } from "@oodgpu/oodgpu/methods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const sizes = { inputs: 2, maxTokens: 2, width: 4, depth: 1, heads: 2, hidden: 4, classes: 2 };
+ * const parameters = new Map(projectionParameters(sizes, 1).map(({ name, data }) => [name, data]));
+ * const fitted = fittedTagood(
+ *   { sizes, parameters, centres: firstCentres(sizes, 1), warnings: [] },
+ *   {
+ *     kind: "tagger", tau: 0.5, untagged: "none", oneTag: false, tags: [0], thresholds: [0],
+ *     inputs: { tokens: [2, 2], "tag_logits": [3], attention: [3, 2] },
+ *   },
+ * );
+ * assertEquals(fitted.needs, ["tokens", "tag_logits", "attention"]);
+ * ```
  */
 export function fittedTagood(
   trained: Pick<TagoodTrained, "sizes" | "parameters" | "centres" | "warnings">,
@@ -105,6 +122,26 @@ function shapeOf(
  * @returns A detector without a threshold.
  * @throws {UserError} When the detector is of another method, or its width has no four equal parts
  * for the code's variant.
+ *
+ * @example Another distance
+ * ```ts
+ * import {
+ *   Detector, firstCentres, fittedTagood, projectionParameters, withScore,
+ * } from "@oodgpu/oodgpu/methods";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const sizes = { inputs: 2, maxTokens: 2, width: 4, depth: 1, heads: 2, hidden: 4, classes: 2 };
+ * const parameters = new Map(projectionParameters(sizes, 1).map(({ name, data }) => [name, data]));
+ * const fitted = fittedTagood(
+ *   { sizes, parameters, centres: firstCentres(sizes, 1), warnings: [] },
+ *   {
+ *     kind: "tagger", tau: 0.5, untagged: "none", oneTag: false, tags: [0], thresholds: [0],
+ *     inputs: { tokens: [2, 2], "tag_logits": [3], attention: [3, 2] },
+ *   },
+ * );
+ * const other = withScore(new Detector(fitted), { distance: "euclidean" });
+ * assertEquals(other.fitted.parameters["distance"], 1);
+ * ```
  */
 export function withScore(detector: Detector, choice: ScoreChoice): Detector {
   const { fitted, metadata } = requireTagood(detector);
@@ -266,6 +303,35 @@ export async function scoreProjected(
  * @param options The size of a batch.
  * @returns One score for each image, higher = more in-distribution.
  * @throws {UserError} When tokens and model do not fit.
+ *
+ * @example An image without tokens has the lowest score
+ * ```ts
+ * import {
+ *   firstCentres, fittedTagood, loadObjects, projectionParameters, scoreObjects,
+ * } from "@oodgpu/oodgpu/methods";
+ * import { memoryFeatures } from "@oodgpu/oodgpu/data";
+ * import { Host } from "@oodgpu/oodgpu/runtime";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const sizes = { inputs: 2, maxTokens: 2, width: 4, depth: 1, heads: 2, hidden: 4, classes: 2 };
+ * const parameters = new Map(projectionParameters(sizes, 1).map(({ name, data }) => [name, data]));
+ * const fitted = fittedTagood(
+ *   { sizes, parameters, centres: firstCentres(sizes, 1), warnings: [] },
+ *   {
+ *     kind: "tagger", tau: 0.5, untagged: "none", oneTag: false, tags: [0], thresholds: [0],
+ *     inputs: { tokens: [2, 2], "tag_logits": [3], attention: [3, 2] },
+ *   },
+ * );
+ * const set = memoryFeatures({
+ *   "object_tokens": { data: new Float32Array(0), shape: [0, 2] },
+ *   "object_counts": { data: new Int32Array(1), shape: [1] },
+ *   "tag_count": { data: new Int32Array(1), shape: [1] },
+ *   "tag_score": { data: new Float32Array(1), shape: [1] },
+ * });
+ * using host = new Host();
+ * using objects = await loadObjects(set);
+ * assertEquals([...await scoreObjects(host, fitted, objects)], [-1]);
+ * ```
  */
 export async function scoreObjects(
   ctx: Context,

@@ -204,6 +204,32 @@ const FLUSH_MS = 10_000;
  * @returns What was written.
  * @throws {UserError} When the set lacks an output, an output has a NaN, images have no labels and the
  * rule wants them, or the file cannot be written.
+ *
+ * @example One of two tokens
+ * ```ts
+ * import { writeObjects } from "@oodgpu/oodgpu/methods";
+ * import { memoryFeatures } from "@oodgpu/oodgpu/data";
+ * import { Host } from "@oodgpu/oodgpu/runtime";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const set = memoryFeatures({
+ *   tokens: { data: new Float32Array([1, 2]), shape: [1, 2, 1] },
+ *   "tag_logits": { data: new Float32Array([3]), shape: [1, 1] },
+ *   attention: { data: new Float32Array([0.1, 0.9]), shape: [1, 1, 2] },
+ * });
+ * using host = new Host();
+ * const folder = await Deno.makeTempDir();
+ * const written = await writeObjects(set, {
+ *   rule: {
+ *     kind: "tagger", tau: 0.5, untagged: "none", oneTag: false,
+ *     tags: new Int32Array([0]), thresholds: new Float32Array([0]), ofClass: [],
+ *   },
+ *   ctx: host,
+ *   out: `${folder}/objects.safetensors`,
+ * });
+ * await Deno.remove(folder, { recursive: true });
+ * assertEquals([written.images, written.tokens, written.untagged], [1, 1, 0]);
+ * ```
  */
 export async function writeObjects(
   set: FeatureSet,

@@ -6,12 +6,23 @@
  */
 
 export * from "./baselines.ts";
-export * from "./detector.ts";
-export * from "./features.ts";
-export * from "./loss.ts";
+export {
+  fittedTagood,
+  type ScoreChoice,
+  scoreObjects,
+  type ScoreObjectsOptions,
+  withScore,
+} from "./detector.ts";
+export {
+  type ObjectRecord,
+  type ObjectRule,
+  type ObjectSource,
+  writeObjects,
+  type WriteObjectsOptions,
+  type WrittenObjects,
+} from "./features.ts";
 export * from "./model.ts";
-export * from "./objects.ts";
-export * from "./projection.ts";
+export { loadObjects, type LoadObjectsOptions, type ObjectSet } from "./objects.ts";
 export { tagood, tagoodCam, TRAINED_SCORES } from "./score.ts";
 export * from "./settings.ts";
 export * from "./tagger.ts";

@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { openFeatures } from "../../data/mod.ts";
-import { objectRecord, writeObjects } from "../../methods/mod.ts";
+import { writeObjects } from "../../methods/mod.ts";
+import { objectRecord } from "../../methods/tagood/features.ts";
 import { Host } from "../../runtime/mod.ts";
 import { prepared, SMALL, withObjects } from "./_colours.ts";
 import { Process } from "./_process.ts";
