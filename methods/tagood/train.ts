@@ -145,7 +145,7 @@ export interface TagoodTrained {
  * import { assertEquals } from "@std/assert";
  *
  * const set = memoryFeatures({
- *   "object_tokens": { data: Float32Array.from({ length: 36 }, Math.cos), shape: [9, 4] },
+ *   "object_tokens": { data: Float32Array.from({ length: 36 }, (_, i) => Math.cos(i)), shape: [9, 4] },
  *   "object_counts": { data: new Int32Array([1, 2, 1, 2, 1, 2]), shape: [6] },
  *   "tag_count": { data: new Int32Array(6).fill(1), shape: [6] },
  *   "tag_score": { data: new Float32Array(6).fill(0.9), shape: [6] },
