@@ -10,11 +10,11 @@ import { type Arguments, parseCommandLine, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { TRAINING_DEVICE_OPTION } from "./_lbf.ts";
 import { parseNamed } from "./_named.ts";
-import { makeFolder } from "./_tagood.ts";
+import { makeFolder, stageFile } from "./_tagood.ts";
 import { calibrateCommand } from "./calibrate.ts";
 import { tagoodEvalCommand } from "./tagood_eval.ts";
 import { tagoodFeaturesCommand } from "./tagood_features.ts";
-import { SETTINGS_OPTIONS, tagoodTrainCommand } from "./tagood_train.ts";
+import { readSettings, SETTINGS_OPTIONS, tagoodTrainCommand } from "./tagood_train.ts";
 import { tagoodVocabCommand } from "./tagood_vocab.ts";
 import { worldCommand } from "./world.ts";
 
@@ -83,6 +83,7 @@ async function runAll(context: CommandContext): Promise<void> {
   const { args, terminal } = context;
   const work = args.need("work");
   const given = givenSources(args);
+  requireNumbers(args);
   await makeFolder(work);
   const file = (name: string) => join(work, name);
   const run = (command: Command, out: string, options: readonly string[]) =>
@@ -94,7 +95,7 @@ async function runAll(context: CommandContext): Promise<void> {
   const runsModel = [...model, ...modelDevice(args)];
   await run(tagoodVocabCommand, vocabulary, ["--images", sources.train, ...runsModel]);
   const objects = async (name: string, source: string, labels: string) => {
-    const out = file(`${name}.safetensors`);
+    const out = stageFile(work, name);
     await run(tagoodFeaturesCommand, out, [
       ...["--images", source, "--labels", labels, ...model, "--vocabulary", vocabulary],
       ...["--tau", args.need("tau"), ...device],
@@ -169,6 +170,13 @@ function settings(args: Arguments): string[] {
   });
 }
 
+/** Finds out that a number makes no sense before the stages that come before its own. */
+function requireNumbers(args: Arguments): void {
+  args.number("tau", { minimum: 0, maximum: 1 });
+  const stage = ["--objects", "train", "--out", "detector", "--validation", "val"];
+  readSettings(parseCommandLine([...stage, ...settings(args)], tagoodTrainCommand.options, []));
+}
+
 /** Where the tagger runs: the reference is no place for a model. */
 function modelDevice(args: Arguments): string[] {
   return args.need("device") === "reference" ? ["--device", "wasm"] : [];
@@ -193,7 +201,7 @@ async function runStage(
 ): Promise<void> {
   signal.throwIfAborted();
   const argv = out === undefined ? options : [...options, "--out", out];
-  terminal.print(`\n$ ood ${[command.name, ...argv].map(quoted).join(" ")}`);
+  terminal.print(`\n$ ood ${[...command.name.split(" "), ...argv].map(quoted).join(" ")}`);
   if (out !== undefined && await exists(out)) {
     terminal.print(`${out} is there already; remove it to make it again`);
     return;
