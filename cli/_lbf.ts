@@ -22,6 +22,12 @@ export const TRAINING_DEVICE_OPTION: OptionSpec = {
   default: "auto",
 };
 
+/** The same for commands that compute and do not train. */
+export const KERNEL_DEVICE_OPTION: OptionSpec = {
+  ...TRAINING_DEVICE_OPTION,
+  help: "where to compute; auto is webgpu when there is any adapter, else the slow reference",
+};
+
 /** The `--labels` option. */
 export const LABELS_OPTION: OptionSpec = {
   name: "labels",

@@ -237,7 +237,9 @@ export class AblationRuns implements AsyncDisposable {
     progress.finish();
     await using file = await openFeatures(path);
     const learned = name === "train" || name === "validation";
-    const objects = await loadObjects(file, { signal, onlyTagged: learned });
+    const loaded = await loadObjects(file, { signal, onlyTagged: learned });
+    // Messages name what the user named.
+    const objects = { ...loaded, path: `${set.path} at τ ${tau}` };
     this.#objects.push(objects);
     return objects;
   }

@@ -31,7 +31,7 @@ import { adapterName } from "./_device.ts";
 import { type Context, isGpu } from "../runtime/mod.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
-import { openTraining, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
+import { KERNEL_DEVICE_OPTION, openTraining } from "./_lbf.ts";
 import { parseNamed } from "./_named.ts";
 import { requireWritable } from "./_outputs.ts";
 import { OpenSets, recordOf } from "./_sets.ts";
@@ -85,7 +85,7 @@ export const tagoodEvalCommand: Command = {
       default: "500",
     },
     { name: "seed", value: "N", help: "seed of the bootstrap", default: "0" },
-    TRAINING_DEVICE_OPTION,
+    KERNEL_DEVICE_OPTION,
     { name: "json", value: "FILE", help: "write the results; - prints them instead of the table" },
     { name: "html", value: "FILE", help: "write a report that needs no network" },
   ],

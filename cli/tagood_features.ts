@@ -7,7 +7,7 @@
 import type { WrittenObjects } from "../methods/mod.ts";
 import { UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
-import { LABELS_OPTION, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
+import { KERNEL_DEVICE_OPTION, LABELS_OPTION } from "./_lbf.ts";
 import { requireWritable } from "./_outputs.ts";
 import { makeObjects, RULE_OPTIONS } from "./_tagood.ts";
 
@@ -33,7 +33,7 @@ export const tagoodFeaturesCommand: Command = {
     { name: "model", value: "MODEL.onnx", help: "with --images: the tagger" },
     LABELS_OPTION,
     ...RULE_OPTIONS,
-    { ...TRAINING_DEVICE_OPTION, help: "where to compute" },
+    KERNEL_DEVICE_OPTION,
     { name: "resume", help: "go on with a run that was stopped" },
     { name: "strict", help: "stop at the first image that cannot be read" },
     { name: "json", help: "print what was written as JSON" },

@@ -68,9 +68,8 @@ export class DivergedError extends UserError {
       : `the state after ${saved} steps is kept`;
     super(
       `Training stopped at step ${row.step}: ${
-        bad.map(([name, value]) => `${name} is ${value}`)
-      }; ` +
-        `${kept}; a smaller learning rate may help`,
+        bad.map(([name, value]) => `${name} is ${value}`).join(", ")
+      }; ${kept}; a smaller learning rate may help`,
     );
     this.step = row.step;
   }

@@ -42,7 +42,7 @@ export function requireTrainingData(data: TrainingData): void {
     const some = `${named.join(", ")}${empty.length > MAX_NAMED ? ", …" : ""}`;
     throw refused(
       `"${objects.path}" has no image with an object of ${empty.length} of ${classes} classes: ` +
-        `${some}; look at their tags in the vocabulary`,
+        `${some}; look at their tags in the vocabulary, or lower τ`,
     );
   }
   if (batch > objects.count) {

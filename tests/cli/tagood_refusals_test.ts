@@ -323,5 +323,11 @@ Deno.test("ood tagood ablate refuses what it cannot compare in one sentence", as
     [of("grey.st", "test.st", ...vocabulary), 1, 'the images of "'],
     [[...usual, "--work", file("v.json")], 1, `Cannot make the folder "${file("v.json")}"`],
     [[...usual, "--batch", "100"], 1, "a batch takes 100 images and there are 24"],
+    [
+      [...usual, "--tau", "1", "--taus", "1"],
+      1,
+      'train.st at τ 1" has no image with an object of 3 of 3 classes: cherry, leaf, sea; look at ' +
+      "their tags in the vocabulary, or lower τ",
+    ],
   ]);
 });

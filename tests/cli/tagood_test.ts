@@ -12,7 +12,7 @@ import {
   withObjects,
   writeClasses,
 } from "./_colours.ts";
-import { listFiles, succeed } from "./_workshop.ts";
+import { assertRefused, listFiles, ood, succeed } from "./_workshop.ts";
 
 Deno.test("ood tagood: vocabulary, features, training and evaluation, the whole way", async () => {
   await using shop = await prepared("train", "test", "grey", "rose");
@@ -164,6 +164,13 @@ Deno.test("ood tagood features: images without a tag, other thresholds, and sing
   assertMatch(out, /: 4 images, \d+ tokens, [\d.]+ an image; 0 \(0\.0 %\) without a tag/);
   assertStringIncludes(notes, "Note: no image is of these classes of the vocabulary: leaf\n");
   await Deno.rename(file("some/sea"), file("some/whale"));
-  const { out: others } = await succeed(...some, "--allow-uncovered");
-  assertMatch(others, /: 4 images, \d+ tokens/);
+  const damaged = file("some/cherry/zz.png");
+  await Deno.writeTextFile(damaged, "no picture");
+  const others = await succeed(...some, "--allow-uncovered");
+  assertMatch(others.out, /: 4 images, \d+ tokens/);
+  assertStringIncludes(others.notes, "Skipped cherry/zz.png: it is text, not an image\n");
+  assertRefused(await ood(...some, "--allow-uncovered", "--strict"), {
+    code: 1,
+    message: 'Cannot read "cherry/zz.png": it is text, not an image',
+  });
 });

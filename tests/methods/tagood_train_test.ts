@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { projectObjects } from "../../methods/tagood/projection.ts";
 import { TAGOOD_DEFAULTS, type TagoodSettings } from "../../methods/tagood/settings.ts";
 import {
@@ -167,7 +173,7 @@ Deno.test("trainTagood() refuses data that a projection model cannot be trained 
   using high = await labelled(0, 1, 2, 3);
   await refuses({ objects: high }, '"o" has a label 3, and the classes are 0 to 2');
   using few = await labelled(1, 1, 1);
-  const look = "look at their tags in the vocabulary";
+  const look = "look at their tags in the vocabulary, or lower τ";
   await refuses(
     { objects: few },
     `"o" has no image with an object of 2 of 3 classes: 0, 2; ${look}`,
@@ -204,7 +210,8 @@ Deno.test("trainTagood() says when centres are mostly noise, and when it diverge
     () => run(host, { settings: { learningRate: 1e38 } }),
     DivergedError,
   );
-  assert(error.step > 0 && error.message.includes("a smaller learning rate may help"));
+  assert(error.step > 0);
+  assertMatch(error.message, /cross_entropy is NaN, distance is NaN; nothing was saved before; a/);
 });
 
 gpuTest("trainTagood() of one seed is bit-equal, and of another differs", async ({ gpu }) => {
