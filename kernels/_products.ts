@@ -104,7 +104,7 @@ const BUSY_WORKGROUPS = 4;
  * compiles in a quarter of the time (0.25 against 1 to 1.5 s cold, 40 against 200 ms with the
  * driver's disk cache warm).
  */
-const SMALL_WORK = 5e8;
+export const SMALL_WORK = 5e8;
 
 /**
  * The longest side of the register tile of a product.

@@ -40,8 +40,10 @@ import {
   type RegisterSide,
   registerSide,
   registerTile,
+  SMALL_WORK,
 } from "../_products.ts";
 import { unrolled } from "../_unroll.ts";
+import { panelProduct, panelsFit, panelsPay } from "./_panels.ts";
 import { matmulReference, type ProductSize } from "./reference.ts";
 import naiveSource from "./matmul_naive.wgsl" with { type: "text" };
 import registerSource from "./matmul_register.wgsl" with { type: "text" };
@@ -121,6 +123,11 @@ export interface MatmulOptions extends ProductOptions, OutOption {
   readonly transposeA?: boolean;
   /** `b` holds its transpose. */
   readonly transposeB?: boolean;
+  /**
+   * Whether the `register` variant copies its operands into panels for a larger tile, where lengths
+   * are multiples of 4; by default for products so large that it pays, unless `side` is forced.
+   */
+  readonly panels?: boolean;
 }
 
 /** Lengths of a matrix product, for {@linkcode matmulFlops} and {@linkcode matmulBytes}. */
@@ -314,6 +321,17 @@ function onGpu(
   }
   const { transposeA = false, transposeB = false } = options;
   const { k } = plan;
+  if (variant === "register" && inPanels(plan, options)) {
+    panelProduct(ctx, {
+      ...plan,
+      a: { tensor: inputs.a, count: plan.a.count, transposed: transposeA },
+      b: { tensor: inputs.b, count: plan.b.count, transposed: !transposeB },
+      bias: inputs.bias,
+      c,
+      chunks: chunksOf(k, CHUNK),
+    });
+    return;
+  }
   using scope = ctx.scope();
   const quads = quadsOf(k);
   const a = packed(scope, inputs.a, { batches: plan.a.count, rows: m, k, transposed: transposeA });
@@ -347,6 +365,13 @@ function onGpu(
       workgroups: gridFor(tiles, tile.perWorkgroup),
     });
   }
+}
+
+function inPanels(plan: Plan, options: MatmulOptions): boolean {
+  const { transposeA = false, transposeB = false, panels, side } = options;
+  const fit = plan.k > 0 && panelsFit(plan, { a: transposeA, b: !transposeB });
+  const pays = side === undefined && matmulFlops(plan) >= SMALL_WORK && panelsPay(plan);
+  return fit && (panels ?? pays);
 }
 
 /** Length of k that one dispatch takes, so that no kernel's loops pass `LOOP_TURNS`. */

@@ -1,5 +1,11 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { matmul, matmulBytes, matmulFlops, type ProductOptions } from "../../kernels/matmul/mod.ts";
+import {
+  matmul,
+  matmulBytes,
+  matmulFlops,
+  type MatmulOptions,
+  type ProductOptions,
+} from "../../kernels/matmul/mod.ts";
 import { Rng } from "../../kernels/random/mod.ts";
 import {
   type Context,
@@ -28,7 +34,7 @@ interface Case {
   readonly bias?: number;
 }
 
-function run(ctx: Context, shapes: Case, forced: ProductOptions = {}): Tensor {
+function run(ctx: Context, shapes: Case, forced: MatmulOptions = {}): Tensor {
   const { a, b, bias, ...transposes } = shapes;
   return matmul(ctx, {
     a: ctx.upload(numbers(a, SEED), a),
@@ -40,6 +46,12 @@ function run(ctx: Context, shapes: Case, forced: ProductOptions = {}): Tensor {
   });
 }
 
+/** The ways of all products, and panels, which take only some shapes and else are a way twice. */
+const WAYS: readonly (ProductOptions & MatmulOptions)[] = [
+  ...PRODUCT_WAYS,
+  { variant: "register", panels: true },
+];
+
 async function agree(
   contexts: { gpu: GpuContext; host: Context },
   cases: readonly Case[],
@@ -47,10 +59,10 @@ async function agree(
 ): Promise<void> {
   for (const shapes of cases) {
     const expected = run(contexts.host, shapes);
-    const results = PRODUCT_WAYS.map((way) => run(contexts.gpu, shapes, way));
+    const results = WAYS.map((way) => run(contexts.gpu, shapes, way));
     const actual = await contexts.gpu.read(...results);
     actual.forEach((values, i) => {
-      const label = `${wayOf(PRODUCT_WAYS[i]!)} ${JSON.stringify(shapes)} seed ${SEED}`;
+      const label = `${wayOf(WAYS[i]!)} ${JSON.stringify(shapes)} seed ${SEED}`;
       assertEquals(results[i]!.shape, expected.shape, label);
       assertClose(values, expected.data, tolerance, label);
     });
@@ -86,6 +98,25 @@ gpuTest("matmul() takes either operand transposed", async (contexts) => {
     { a: [64, 40], b: [64, 72], transposeA: true },
     { a: [64, 40], b: [72, 64], transposeA: true, transposeB: true },
   ]);
+});
+
+gpuTest("matmul() copies large operands into panels, to the same bits", async (contexts) => {
+  const cases: readonly Case[] = [
+    { a: [23, 4], b: [4, 28], bias: 28 },
+    { a: [49, 60], b: [52, 60], transposeB: true },
+    { a: [13, 24], b: [13, 100], transposeA: true },
+    { a: [2, 30, 8], b: [2, 8, 76], bias: 76 },
+    { a: [3, 50, 20], b: [52, 20], transposeB: true, bias: 52 },
+    { a: [7, 52], b: [2, 7, 24], transposeA: true },
+  ];
+  await agree(contexts, cases);
+  for (const shapes of cases) {
+    const [panels, tiles] = await contexts.gpu.read(
+      run(contexts.gpu, shapes, { variant: "register", panels: true }),
+      run(contexts.gpu, shapes, { variant: "register", side: 8 }),
+    );
+    assertEquals(panels, tiles);
+  }
 });
 
 gpuTest("matmul() adds a bias to every row", async (contexts) => {
@@ -126,6 +157,7 @@ gpuTest(
     await agree(contexts, [
       { a: [3, 70_001], b: [2, 70_001], transposeB: true, bias: 2 },
       { a: [1, 300_004], b: [1, 300_004], transposeB: true },
+      { a: [5, 70_000], b: [4, 70_000], transposeB: true, bias: 4 },
     ], TOLERANCE.longSum);
   },
 );
@@ -151,8 +183,8 @@ gpuTest("matmul() covers more workgroups than one axis of the grid has", async (
 gpuTest(
   "matmul() gives the same bits every time",
   async ({ gpu }) => {
-    const shapes: Case = { a: [45, 77], b: [77, 61], bias: 61 };
-    for (const way of PRODUCT_WAYS) {
+    const shapes: Case = { a: [45, 76], b: [76, 64], bias: 64 };
+    for (const way of WAYS) {
       const [first, second] = await gpu.read(run(gpu, shapes, way), run(gpu, shapes, way));
       assertEquals(first, second);
     }
