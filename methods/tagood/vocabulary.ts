@@ -427,13 +427,13 @@ export interface VocabularyFit {
 const MAX_NAMED = 5;
 
 /**
- * Checks that a vocabulary fits a tagger and the classes of a set of images.
+ * Checks that a vocabulary fits a tagger and the classes of a set of images. Tags go by their names:
+ * a tagger that was cut down to the tags of the vocabulary fits too.
  *
  * @param vocabulary The vocabulary, as a person left it.
  * @param fit The tags, the classes, and whether classes may be without a tag.
  * @returns The vocabulary with its classes in the order of `classNames`.
- * @throws {UserError} When it was made for a tagger of another size, names a tag or a class that
- * there is not, or has no tag for a class.
+ * @throws {UserError} When it names a tag or a class that there is not, or has no tag for a class.
  *
  * @example A misspelt tag
  * ```ts
@@ -457,12 +457,6 @@ const MAX_NAMED = 5;
 export function requireVocabulary(vocabulary: Vocabulary, fit: VocabularyFit): Vocabulary {
   const { tags, classNames, allowUncovered = false, name = "vocabulary" } = fit;
   const refuse = (why: string) => new UserError(`Cannot use "${name}": ${why}`);
-  if (vocabulary.tags !== tags.length) {
-    throw refuse(
-      `it was made for ${vocabulary.model.name} with ${vocabulary.tags} tags, and the tagger has ` +
-        tags.length,
-    );
-  }
   const knownTags = new Set(tags);
   const byClass = new Map(vocabulary.classes.map((entry) => [entry.class, entry]));
   for (const { class: className, tags: chosen } of vocabulary.classes) {
@@ -477,7 +471,7 @@ export function requireVocabulary(vocabulary: Vocabulary, fit: VocabularyFit): V
     if (unknown === undefined) continue;
     throw refuse(
       `the tagger has no tag "${unknown}", which stands for the class "${className}"${
-        didYouMean(unknown, tags)
+        didYouMean(unknown, tags) ?? otherTagger(vocabulary, tags.length)
       }`,
     );
   }
@@ -500,9 +494,15 @@ export function requireVocabulary(vocabulary: Vocabulary, fit: VocabularyFit): V
   return { ...vocabulary, classes };
 }
 
-function didYouMean(word: string, known: readonly string[]): string {
+function didYouMean(word: string, known: readonly string[]): string | undefined {
   const near = nearestName(word, known);
-  return near === undefined ? "" : `; did you mean "${near}"`;
+  return near === undefined ? undefined : `; did you mean "${near}"`;
+}
+
+/** What to say when the tags are those of another tagger; names decide, not their number. */
+function otherTagger({ model, tags }: Vocabulary, count: number): string {
+  if (tags === count) return "";
+  return `; the vocabulary was made for the ${tags} tags of ${model.name}, and this tagger has ${count}`;
 }
 
 /** The ID tags as the kernels take them. */
@@ -560,7 +560,7 @@ export function idTags(
       if (found !== undefined) return found;
       throw new UserError(
         `Cannot use the tag "${tag}" of the class "${className}": the tagger does not have it${
-          didYouMean(tag, tagNames)
+          didYouMean(tag, tagNames) ?? ""
         }`,
       );
     })

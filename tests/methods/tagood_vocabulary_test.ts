@@ -265,7 +265,12 @@ Deno.test("requireVocabulary() refuses unknown names and classes without a tag",
     UserError,
     'there is no class "baot" among those of the images; did you mean "boat"',
   );
-  assertThrows(check({ tags: 9 }), UserError, "for tagger.onnx with 9 tags, and the tagger has 4");
+  assertThrows(
+    check({ tags: 9, classes: [{ class: "boat", tags: ["wheelbarrow"] }, plane] }),
+    UserError,
+    "the vocabulary was made for the 9 tags of tagger.onnx, and this tagger has 4",
+  );
+  assertEquals(check({ tags: 9 })().tags, 9);
   assertThrows(
     check({ classes: [{ class: "boat", tags: [] }, plane] }),
     UserError,
