@@ -25,12 +25,13 @@ import {
 import { unrolled } from "../_unroll.ts";
 import { type ObjectMaskPlan, type ObjectMaskVariant, planObjectMask } from "./_plan.ts";
 import { objectMaskReference, type ObjectMaskSize } from "./reference.ts";
-import mainSource from "./object_mask.wgsl" with { type: "text" };
 import naiveCountsSource from "./object_mask_naive_counts.wgsl" with { type: "text" };
 import naiveKeepSource from "./object_mask_naive_keep.wgsl" with { type: "text" };
 import naiveMapsSource from "./object_mask_naive_maps.wgsl" with { type: "text" };
 import naiveTagsSource from "./object_mask_naive_tags.wgsl" with { type: "text" };
+import serialSource from "./object_mask_serial.wgsl" with { type: "text" };
 import tagsSource from "./object_mask_tags.wgsl" with { type: "text" };
+import treeSource from "./object_mask_tree.wgsl" with { type: "text" };
 
 export type { ObjectMaskVariant } from "./_plan.ts";
 
@@ -41,9 +42,7 @@ const TAGS = /* @__PURE__ */ unrolled({
   params: { images: "u32", outputs: "u32", count: "u32", words: "u32" },
 });
 
-const MAIN = /* @__PURE__ */ unrolled({
-  name: "object_mask",
-  wgsl: mainSource,
+const FUSED = {
   bindings: [
     "read",
     "read",
@@ -63,7 +62,15 @@ const MAIN = /* @__PURE__ */ unrolled({
     words: "u32",
     tau: "f32",
   },
+} as const;
+
+const SERIAL = /* @__PURE__ */ unrolled({
+  name: "object_mask_serial",
+  wgsl: serialSource,
+  ...FUSED,
 });
+
+const TREE = /* @__PURE__ */ unrolled({ name: "object_mask_tree", wgsl: treeSource, ...FUSED });
 
 const NAIVE_TAGS: Kernel = {
   name: "object_mask_naive_tags",
@@ -98,6 +105,9 @@ const SOFTWARE_WORKGROUP = 8;
 const GPU_WORKGROUP = 64;
 /** Tags that the bits of one word tell of. */
 const WORD = 32;
+/** Images that share the loads of tags and thresholds. */
+const SOFTWARE_IMAGES = 4;
+const GPU_IMAGES = 1;
 
 /** Tensors of {@linkcode objectMask}. */
 export interface ObjectMaskInputs {
@@ -127,7 +137,7 @@ export interface ObjectMaskOptions {
   readonly fallback?: boolean | undefined;
   /** Forces a variant; `serial` on software adapters and `tree` elsewhere by default. */
   readonly variant?: ObjectMaskVariant | undefined;
-  /** Forces how many invocations share an image, a power of two from 8 to 256. */
+  /** Forces how many invocations of the tree variant share an image, a power of two from 8 to 256. */
   readonly lanes?: number | undefined;
 }
 
@@ -264,31 +274,47 @@ function onGpu(ctx: GpuContext, tensors: Tensors, call: Call): void {
   if (call.images === 0) return;
   using scope = ctx.scope();
   if (plan.variant === "naive") naive(scope, tensors, call);
-  else fused(scope, tensors, { ...call, ...plan });
+  else fused(scope, tensors, { ...call, plan });
 }
 
-function switches({ only }: Tensors, { fallback }: Call): Record<string, number> {
+function switches(
+  { only }: Tensors,
+  { fallback }: Call,
+): { readonly HAS_ONLY: number; readonly FALLBACK: number } {
   return { HAS_ONLY: only === undefined ? 0 : 1, FALLBACK: fallback === true ? 1 : 0 };
 }
 
-function fused(ctx: GpuContext, tensors: Tensors, call: Call & ObjectMaskPlan): void {
+function fused(
+  ctx: GpuContext,
+  tensors: Tensors,
+  call: Call & { readonly plan: Exclude<ObjectMaskPlan, { variant: "naive" }> },
+): void {
   const { attention, tagLogits, tags, thresholds, only, keep, counts, tagged, score } = tensors;
-  const { images, heads, outputs, tokens, tau, lanes, rounds } = call;
+  const { images, heads, outputs, tokens, tau, plan } = call;
   const count = tags.size;
   const words = Math.ceil(count / WORD);
+  const { isSoftware } = ctx.gpu.adapter;
+  const several = isSoftware ? SOFTWARE_IMAGES : GPU_IMAGES;
+  const workgroup = isSoftware ? SOFTWARE_WORKGROUP : GPU_WORKGROUP;
   const parts = ctx.empty([images, words, 4], "u32", { label: "predicted tags" });
-  const workgroup = ctx.gpu.adapter.isSoftware ? SOFTWARE_WORKGROUP : GPU_WORKGROUP;
-  ctx.dispatch(TAGS({}), {
+  const { HAS_ONLY, FALLBACK } = switches(tensors, call);
+  ctx.dispatch(TAGS({ IMAGES: several }), {
     buffers: [tagLogits, tags, tags, thresholds, thresholds, parts],
     params: { images, outputs, count, words },
-    workgroups: gridFor(images * words, workgroup),
-    overrides: { WORKGROUP: workgroup },
+    workgroups: gridFor(Math.ceil(images / several) * words, workgroup),
+    overrides: { WORKGROUP: workgroup, FALLBACK },
   });
-  ctx.dispatch(MAIN({ ROUNDS: rounds }), {
+  const serial = plan.variant === "serial";
+  const spec = serial ? { CHUNK: plan.chunk, CHUNKS: plan.chunks } : { ROUNDS: plan.rounds };
+  ctx.dispatch((serial ? SERIAL : TREE)({ ...spec, ADD_HEADS: heads === 1 ? 0 : 1 }), {
     buffers: [attention, tags, parts, only ?? tags, keep, counts, tagged, score],
     params: { images, heads, outputs, tokens, count, words, tau },
-    workgroups: gridFor(images, 1),
-    overrides: { ...switches(tensors, call), LANES: lanes },
+    workgroups: gridFor(images, serial ? workgroup : 1),
+    overrides: {
+      HAS_ONLY,
+      FALLBACK,
+      ...(serial ? { WORKGROUP: workgroup } : { LANES: plan.lanes }),
+    },
   });
 }
 

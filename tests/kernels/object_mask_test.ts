@@ -20,12 +20,7 @@ const WAYS: readonly Pick<ObjectMaskOptions, "variant" | "lanes">[] = [
   { variant: "tree" },
 ];
 
-/** Layouts that the adapter or the number of tokens would ask for. */
-const MORE_LANES: typeof WAYS = [
-  { variant: "serial", lanes: 16 },
-  { variant: "serial", lanes: 32 },
-  { variant: "tree", lanes: 256 },
-];
+const LANES: typeof WAYS = [16, 32, 256].map((lanes) => ({ variant: "tree", lanes }));
 
 /** Numbers of an object mask; tags predicted with this chance. */
 interface Case {
@@ -52,11 +47,11 @@ const CASES: readonly Case[] = [
   { images: 3, outputs: 4, tokens: 9, tags: 0, fallback: true },
   { images: 5, outputs: 7, tokens: 13, tags: 3 },
   { images: 5, outputs: 7, tokens: 13, tags: 3, heads: 2 },
-  { images: 9, outputs: 40, tokens: 49, tags: 31, fallback: true, chance: 0.02 },
-  { images: 9, outputs: 40, tokens: 49, tags: 32, only: true },
-  { images: 9, outputs: 40, tokens: 49, tags: 33, only: true, fallback: true, heads: 3 },
+  { images: 9, outputs: 40, tokens: 17, tags: 31, fallback: true, chance: 0.02 },
+  { images: 9, outputs: 40, tokens: 17, tags: 32, only: true },
+  { images: 9, outputs: 40, tokens: 17, tags: 33, only: true, fallback: true, heads: 3 },
   { images: 4, outputs: 70, tokens: 145, tags: 64, heads: 4, chance: 0.1, fallback: true },
-  { images: 17, outputs: 300, tokens: 145, tags: 257, chance: 0.01 },
+  { images: 17, outputs: 300, tokens: 20, tags: 257, chance: 0.01 },
   { images: 2, outputs: 50, tokens: 577, tags: 50, chance: 1 },
   { images: 65, outputs: 3, tokens: 16, tags: 3, chance: 0 },
 ];
@@ -135,11 +130,18 @@ for (const test of CASES) {
   );
 }
 
-gpuTest("objectMask() keeps the same with more lanes", async (context) => {
-  await check(context, { images: 5, outputs: 9, tokens: 145, tags: 8 }, { ways: MORE_LANES });
-  await check(context, { images: 2, outputs: 5, tokens: 1025, tags: 4 }, {
-    ways: [{}, ...MORE_LANES.slice(1)],
-  });
+gpuTest("objectMask() keeps the same with any lanes", async (context) => {
+  await check(context, { images: 5, outputs: 9, tokens: 145, tags: 8 }, { ways: LANES });
+  const long: Case = { images: 2, outputs: 5, tokens: 1025, tags: 4 };
+  await check(context, long, { ways: [{}, { variant: "serial" }, ...LANES.slice(1)] });
+});
+
+gpuTest("objectMask() takes more tags than one chunk of tokens allows", async (context) => {
+  // In chunks of 16 and 32 tokens, by lanes, and in two passes.
+  for (const [tags, tokens] of [[600, 300], [500, 1000], [900, 1100], [8, 9000], [2, 17_000]]) {
+    const test: Case = { images: 2, outputs: tags!, tokens: tokens!, tags: tags!, chance: 0.01 };
+    await check(context, { ...test, taus: [0.5] }, { ways: [{}] });
+  }
 });
 
 gpuTest("objectMask() takes maps that are constant or hold no numbers", async (context) => {
@@ -153,6 +155,7 @@ gpuTest("objectMask() takes maps that are constant or hold no numbers", async (c
     [-3, -1, -2, -2.5, -1],
     [1e30, -1e30, 0, 0, 1e30],
     [0, -0, 0, 0, 1e-30],
+    [-3.4028234663852886e38, 3, 1, 2, 3.4028234663852886e38],
   ];
   const outputs = maps.length;
   const only = Int32Array.from(maps, (_, v) => v);
@@ -175,12 +178,12 @@ gpuTest("objectMask() takes maps that are constant or hold no numbers", async (c
     );
   };
   assertEquals(kept(0), [
-    ...["11111", "11111", "01110", "01101", "00000", "00001", "11111", "11111", "11111"],
+    ...["11111", "11111", "01110", "01101", "00000", "00001", "11111", "11111", "11111", "01111"],
   ]);
   assertEquals(kept(0.4), [
-    ...["11111", "11111", "00110", "00100", "00000", "00001", "01101", "10111", "00001"],
+    ...["11111", "11111", "00110", "00100", "00000", "00001", "01101", "10111", "00001", "00001"],
   ]);
-  assertEquals(kept(1), Array(9).fill("00000"));
+  assertEquals(kept(1), Array(10).fill("00000"));
 });
 
 gpuTest("objectMask() takes logits and thresholds that are no numbers", async (context) => {
@@ -273,18 +276,23 @@ gpuTest("objectMask() folds grids beyond 65535 workgroups", async ({ gpu }) => {
 
 Deno.test("planObjectMask() takes what fits and says what does not", () => {
   const lengths = { images: 4, heads: 1, outputs: 719, tags: 719 };
-  const plan = (tokens: number, target: { software: boolean; variant?: string; lanes?: number }) =>
-    planObjectMask({ ...lengths, tokens }, target);
-  assertEquals(plan(145, { software: true }), { variant: "serial", lanes: 8, rounds: 19 });
+  type Target = Parameters<typeof planObjectMask>[1];
+  const plan = (tokens: number, target: Partial<Target> = {}, more = {}) =>
+    planObjectMask({ ...lengths, tokens, ...more }, { software: true, ...target });
+  assertEquals(plan(145), { variant: "serial", chunk: 8, chunks: 32 });
+  assertEquals(plan(577), { variant: "serial", chunk: 16, chunks: 128 });
+  assertEquals(plan(1025), { variant: "serial", chunk: 32, chunks: 128 });
+  assertEquals(plan(1500), { variant: "tree", lanes: 32, rounds: 47 });
+  assertEquals(plan(145, {}, { heads: 12 }), { variant: "tree", lanes: 8, rounds: 19 });
+  assertEquals(plan(17_000), { variant: "naive" });
+  assertEquals(plan(9, {}, { heads: 100 }), { variant: "naive" });
   assertEquals(plan(145, { software: false }), { variant: "tree", lanes: 64, rounds: 3 });
-  assertEquals(plan(1025, { software: true }), { variant: "serial", lanes: 32, rounds: 33 });
-  assertEquals(plan(20_000, { software: true }).variant, "naive");
-  const heads = planObjectMask({ ...lengths, tokens: 9, heads: 100 }, { software: true });
-  assertEquals(heads.variant, "naive");
-  assertThrows(() => plan(20_000, { software: true, variant: "serial" }), RangeError, "20000");
-  assertThrows(() => plan(70_000, { software: true, variant: "naive" }), RangeError, "loop turns");
-  assertThrows(() => plan(9, { software: true, variant: "fast" }), RangeError, '"fast"');
-  assertThrows(() => plan(9, { software: true, lanes: 12 }), RangeError, "power of two");
+  assertEquals(plan(0, { software: false }), { variant: "tree", lanes: 64, rounds: 1 });
+  assertEquals(plan(17_000, { software: false }), { variant: "naive" });
+  assertThrows(() => plan(20_000, { variant: "serial" }), RangeError, "20000 tokens");
+  assertThrows(() => plan(70_000), RangeError, "does not take 70000 tokens");
+  assertThrows(() => plan(9, { variant: "fast" }), RangeError, '"fast"');
+  assertThrows(() => plan(9, { variant: "tree", lanes: 12 }), RangeError, "power of two");
 });
 
 Deno.test("objectMask() refuses wrong shapes, types and thresholds", () => {

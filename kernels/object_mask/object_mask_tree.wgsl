@@ -1,4 +1,4 @@
-// Tokens that the attention maps of an image's predicted tags single out.
+// Tokens that the attention maps of an image's predicted tags single out; a workgroup per image.
 //
 //   map_v[t] = sum over h of attention[n, h, tags[v], t], for the used tags v alone
 //   value_v[t] = (map_v[t] - low_v) / (high_v - low_v), 1 where high_v == low_v
@@ -16,16 +16,19 @@
 // parts: vec4<u32>[images, words] of object_mask_tags.wgsl; only: i32[images];
 // keep: i32[images, tokens]; counts, tagged: i32[images]; score: f32[images].
 // Dispatch: gridFor(images, 1), a workgroup per image whose lanes share the tokens; the grid folds x
-// into y. tokens <= LANES ROUNDS. A map is read once, into registers; maps of other tags are not read.
+// into y. tokens <= LANES ROUNDS. A used map is read once, into registers; maps of other tags are not
+// read.
 // Numerics: f32, heads added in order; map - low > tau (high - low) stands for value > tau, so that no
-// quotient is rounded and every adapter keeps the same tokens. Loop turns of an invocation:
-// count heads + count / 32 at most.
+// quotient is rounded and every adapter keeps the same tokens. Loop turns of an invocation, where every
+// tag is used: 2 count / 32 + count (1 + heads).
 
 override LANES: u32 = 8u; // a power of two from 8 on
 override HAS_ONLY: bool = false;
 override FALLBACK: bool = false;
 
 const ROUNDS: u32 = 4u; // @spec
+// 1 where there are several heads.
+const ADD_HEADS: u32 = 0u; // @spec
 
 const LOWEST = -3.4028234e38;
 const HIGHEST = 3.4028234e38;
@@ -70,87 +73,96 @@ fn main(
 ) {
   let image = wid.y * grid.x + wid.x;
   let inside = image < params.images;
-  let steps = select(0u, params.words + 1u, inside);
-  var kept: array<u32, ROUNDS>;
+  let words = select(0u, params.words, inside);
   var number = 0u;
   var top = LOWEST;
   var margin = LOWEST;
   var best = NONE;
-  var side = 0u;
-  for (var w = 0u; w < steps; w++) {
-    // The used tags among 32, and behind those the one that `only` or the fallback adds.
-    var bits = 0u;
-    var first = 32u * w;
-    if (w < params.words) {
-      let part = parts[image * params.words + w];
-      number += countOneBits(part.x);
-      top = max(top, bitcast<f32>(part.y));
-      if (bitcast<f32>(part.z) > margin) {
-        margin = bitcast<f32>(part.z);
-        best = part.w;
-      }
-      bits = select(part.x, 0u, HAS_ONLY);
-    } else {
-      var added = NONE;
-      if (HAS_ONLY) {
-        added = u32(only[image]);
-      } else if (FALLBACK && number == 0u) {
-        added = best;
-      }
-      if (added < params.count) {
-        first = added;
-        bits = select(0u, 1u, u32(tags[added]) < params.outputs);
-      }
+  for (var w = 0u; w < words; w++) {
+    let part = parts[image * params.words + w];
+    number += countOneBits(part.x);
+    top = max(top, bitcast<f32>(part.y));
+    if (FALLBACK && bitcast<f32>(part.z) > margin) {
+      margin = bitcast<f32>(part.z);
+      best = part.w;
     }
-    while (bits != 0u) {
-      let tag = u32(tags[first + countTrailingZeros(bits)]);
-      bits &= bits - 1u;
-      var start = (image * params.heads * params.outputs + tag) * params.tokens;
-      var value: array<f32, ROUNDS>;
-      for (var r = 0u; r < ROUNDS; r++) { // @unroll
-        value[r] = attention[start + min(r * LANES + lane, params.tokens - 1u)];
-      }
+  }
+  // The used tags that are left of a word, the first tag of the word, and the next word.
+  var bits = 0u;
+  var first = 0u;
+  var next = select(0u, words, HAS_ONLY);
+  if (inside && (HAS_ONLY || FALLBACK)) {
+    var added = NONE;
+    if (HAS_ONLY) {
+      added = u32(only[image]);
+    } else if (number == 0u) {
+      added = best;
+    }
+    if (added < params.count) {
+      first = added;
+      bits = select(0u, 1u, u32(tags[added]) < params.outputs);
+    }
+  }
+  var kept: array<u32, ROUNDS>;
+  var side = 0u;
+  loop {
+    while (bits == 0u && next < words) {
+      bits = parts[image * params.words + next].x;
+      first = 32u * next;
+      next++;
+    }
+    if (bits == 0u) {
+      break;
+    }
+    let tag = u32(tags[first + countTrailingZeros(bits)]);
+    bits &= bits - 1u;
+    var start = (image * params.heads * params.outputs + tag) * params.tokens;
+    var value: array<f32, ROUNDS>;
+    for (var r = 0u; r < ROUNDS; r++) { // @unroll
+      value[r] = attention[start + min(r * LANES + lane, params.tokens - 1u)];
+    }
+    if (ADD_HEADS == 1u) { // @static
       for (var h = 1u; h < params.heads; h++) {
         start += params.outputs * params.tokens;
         for (var r = 0u; r < ROUNDS; r++) { // @unroll
           value[r] += attention[start + min(r * LANES + lane, params.tokens - 1u)];
         }
       }
-      // The largest of the negated elements beside the largest of the elements.
-      var bounds = vec2<f32>(LOWEST);
-      for (var r = 0u; r < ROUNDS; r++) { // @unroll
-        let finite = (bitcast<u32>(value[r]) & EXPONENT) != EXPONENT;
-        value[r] = select(LOWEST, value[r], finite);
-        bounds = max(bounds, vec2<f32>(select(LOWEST, -value[r], finite), value[r]));
-      }
-      shared_bounds[side + lane] = bounds;
-      for (var stride = LANES / 2u; stride >= LAST; stride /= 2u) {
-        workgroupBarrier();
-        if (lane < stride) {
-          bounds = max(bounds, shared_bounds[side + lane + stride]);
-          shared_bounds[side + lane] = bounds;
-        }
-      }
+    }
+    // The largest of the negated elements beside the largest of the elements.
+    var bounds = vec2<f32>(LOWEST);
+    for (var r = 0u; r < ROUNDS; r++) { // @unroll
+      let finite = (bitcast<u32>(value[r]) & EXPONENT) != EXPONENT;
+      value[r] = select(LOWEST, value[r], finite);
+      bounds = max(bounds, vec2<f32>(select(LOWEST, -value[r], value[r] > LOWEST), value[r]));
+    }
+    shared_bounds[side + lane] = bounds;
+    for (var stride = LANES / 2u; stride >= LAST; stride /= 2u) {
       workgroupBarrier();
-      bounds = shared_bounds[side];
-      for (var i = 0u; i < LAST; i++) { // @unroll
-        bounds = max(bounds, shared_bounds[side + i]);
+      if (lane < stride) {
+        bounds = max(bounds, shared_bounds[side + lane + stride]);
+        shared_bounds[side + lane] = bounds;
       }
-      side = LANES - side;
-      let low = -bounds.x;
-      let range = bounds.y - low;
-      // What an element must rise above `low` to be kept.
-      var least = params.tau * range;
-      if (params.tau == 0.0 || (range == 0.0 && params.tau < 1.0)) {
-        least = -1.0;
-      }
-      // No element is finite.
-      if (bounds.y == LOWEST) {
-        least = HIGHEST;
-      }
-      for (var r = 0u; r < ROUNDS; r++) { // @unroll
-        kept[r] |= select(0u, 1u, value[r] - low > least);
-      }
+    }
+    workgroupBarrier();
+    bounds = shared_bounds[side];
+    for (var i = 0u; i < LAST; i++) { // @unroll
+      bounds = max(bounds, shared_bounds[side + i]);
+    }
+    side = LANES - side;
+    let low = -bounds.x;
+    let range = bounds.y - low;
+    // What an element must rise above `low` to be kept.
+    var least = params.tau * range;
+    if (params.tau == 0.0 || (range == 0.0 && params.tau < 1.0)) {
+      least = -1.0;
+    }
+    // No element is finite.
+    if (bounds.y == LOWEST) {
+      least = HIGHEST;
+    }
+    for (var r = 0u; r < ROUNDS; r++) { // @unroll
+      kept[r] |= select(0u, 1u, value[r] - low > least);
     }
   }
   var sum = 0u;
