@@ -27,7 +27,7 @@ function workload(shape: LinearShape, times: number): BenchShape<Inputs> {
       bias: fill(ctx, [outputs], { seed: 3 }),
       dY: fill(ctx, [rows, outputs], { seed: 4 }),
     }),
-    slow: inputs > 512,
+    slow: rows * inputs > 128 * 512,
   };
 }
 
@@ -35,6 +35,7 @@ const SHAPES = [
   { rows: 128, inputs: 512, outputs: 512 },
   { rows: 128, inputs: 512, outputs: 10 },
   { rows: 1024, inputs: 2048, outputs: 1000 },
+  { rows: 2336, inputs: 512, outputs: 512 },
 ];
 
 await benchKernel("linear (rows x inputs x outputs)", {

@@ -43,6 +43,8 @@ await benchKernel<Inputs>("matmul", {
       void matmul(ctx, { a, b }, { transposeB, variant: "naive" }),
     tiled: (ctx, { a, b, transposeB }) =>
       void matmul(ctx, { a, b }, { transposeB, variant: "tiled" }),
+    "register, no panels": (ctx, { a, b, transposeB }) =>
+      void matmul(ctx, { a, b }, { transposeB, variant: "register", panels: false }),
     register: (ctx, { a, b, transposeB }) =>
       void matmul(ctx, { a, b }, { transposeB, variant: "register" }),
   },

@@ -6,6 +6,7 @@ import {
   type MatmulOptions,
   type ProductOptions,
 } from "../../kernels/matmul/mod.ts";
+import { panelsFit, panelsPay } from "../../kernels/matmul/_panels.ts";
 import { Rng } from "../../kernels/random/mod.ts";
 import {
   type Context,
@@ -221,4 +222,17 @@ gpuTest("matmul() refuses operands that do not fit", ({ gpu, host }) => {
 Deno.test("matmulFlops() and matmulBytes() count every product of a stack", () => {
   assertEquals(matmulFlops({ batches: 3, m: 2, n: 5, k: 7 }), 3 * 2 * 2 * 5 * 7);
   assertEquals(matmulBytes({ batches: 3, m: 2, n: 5, k: 7 }), 12 * (14 + 35 + 10));
+});
+
+Deno.test("panelsFit() and panelsPay() are for whole vec4 and for matrices, not strips", () => {
+  const size = { batches: 1, m: 22, n: 24, k: 28 };
+  const [straight, flipped] = [{ a: false, b: false }, { a: true, b: true }];
+  assertEquals(panelsFit(size, straight), true);
+  assertEquals(panelsFit({ ...size, k: 27 }, straight), false);
+  assertEquals(panelsFit(size, flipped), false);
+  assertEquals(panelsFit({ ...size, m: 20, k: 27 }, flipped), true);
+  assertEquals(panelsFit({ ...size, n: 22 }, straight), false);
+  assertEquals(panelsFit({ ...size, m: 300_000 }, straight), false);
+  assertEquals(panelsPay({ ...size, m: 512, n: 512 }), true);
+  assertEquals(panelsPay({ ...size, m: 100_000, n: 64 }), false);
 });
