@@ -52,16 +52,16 @@ const MAX_CHUNKS = 512;
 const SOFTWARE_LANES = 8;
 const GPU_LANES = 64;
 const MAX_LANES = 256;
-/** Tokens that a lane keeps in registers at most. */
-const MAX_ROUNDS = 64;
+/** Tokens that a lane keeps in registers at most; the kernel is unrolled as often. */
+const MAX_ROUNDS = 16;
 
 /** Turns of loops that do not depend on the lengths. */
 const OTHER_TURNS = 32;
 
 /**
  * Chooses how a mask is made: on a software adapter `serial`, where every tag can be used within the
- * loop turns that it allows, else `tree`; elsewhere `tree`; and `naive` where neither takes so many
- * tokens.
+ * loop turns that it allows, else `tree`; elsewhere `tree`, and `serial` for more tokens than it takes;
+ * `naive` where neither will do.
  *
  * @param problem Its lengths.
  * @param target The adapter, and what is forced.
@@ -78,7 +78,7 @@ export function planObjectMask(
     ? [forced]
     : target.software
     ? ["serial", "tree", "naive"]
-    : ["tree", "naive"];
+    : ["tree", "serial", "naive"];
   for (const variant of order) {
     const plan = layOut(variant, problem, target);
     if (plan !== undefined) return plan;
