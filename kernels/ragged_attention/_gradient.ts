@@ -14,10 +14,8 @@ import {
   type RaggedAttentionInputs,
   type RaggedAttentionOptions,
 } from "./_problem.ts";
-import { attendInRegistersGradient } from "./_register.ts";
+import { streamGradient } from "./_streamed.ts";
 import { attendListsGradient } from "./reference.ts";
-
-const ON_GPU = { naive: attendNaivelyGradient, register: attendInRegistersGradient } as const;
 
 /** Tensors of {@linkcode raggedAttentionGradient}. */
 export interface RaggedAttentionGradientInputs extends RaggedAttentionInputs {
@@ -87,7 +85,9 @@ export function raggedAttentionGradient(
   const dK = ctx.empty([keyRows, width], "f32", { label: "raggedAttention dK" });
   const dV = ctx.empty([keyRows, width], "f32", { label: "raggedAttention dV" });
   if (isGpu(ctx)) {
-    ON_GPU[attentionVariant(ctx, kernel, options.variant)](ctx, inputs, { dQ, dK, dV, problem });
+    const variant = attentionVariant(ctx, kernel, options);
+    if (variant === "naive") attendNaivelyGradient(ctx, inputs, { dQ, dK, dV, problem });
+    else streamGradient(ctx, inputs, { dQ, dK, dV, problem, variant, tile: options.tile });
     return { dQ, dK, dV };
   }
   attendListsGradient(

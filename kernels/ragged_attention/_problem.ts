@@ -6,16 +6,15 @@
 
 import { type GpuContext, Scalar, scalarValue, type Tensor } from "../../runtime/mod.ts";
 import { requireDType, requireMatrix, requireShape } from "../_arguments.ts";
+import { type ProductVariant, productVariant } from "../_products.ts";
+import type { AttentionTile } from "./_plan.ts";
 import type { AttentionProblem } from "./reference.ts";
 
 /**
- * How an attention is spread: `naive` writes the scores as a matrix, `register` keeps several rows
- * per invocation in registers.
+ * How an attention is spread: `naive` writes the scores as a matrix; `register` keeps several rows per
+ * invocation in registers, `tiled` one, with tiles of the other side in workgroup memory.
  */
-export type RaggedAttentionVariant = "naive" | "register";
-
-/** All variants, the baseline first. */
-export const ATTENTION_VARIANTS: readonly RaggedAttentionVariant[] = ["naive", "register"];
+export type RaggedAttentionVariant = ProductVariant;
 
 /** Dropout of the weights that softmax gives. */
 export interface RaggedAttentionDropout {
@@ -42,8 +41,10 @@ export interface RaggedAttentionOptions {
   readonly scale?: number | undefined;
   /** Drops weights after softmax; nothing by default. */
   readonly dropout?: RaggedAttentionDropout | undefined;
-  /** Forces a variant; the adapter decides by default. */
+  /** Forces a variant; `register` on software adapters and `tiled` elsewhere by default. */
   readonly variant?: RaggedAttentionVariant | undefined;
+  /** Forces the tile of the `register` variant; by default the amount of work decides. */
+  readonly tile?: AttentionTile | undefined;
 }
 
 /** Tensors of {@linkcode raggedAttention}. */
@@ -181,23 +182,16 @@ function requireWhole(
  *
  * @param ctx The GPU.
  * @param operation The operation's name, under which a GPU may force a variant.
- * @param forced What the caller forces.
+ * @param options What the caller forces.
  * @returns The variant.
- * @throws {RangeError} When the forced variant does not exist.
+ * @throws {RangeError} When a forced variant does not exist.
  */
 export function attentionVariant(
   ctx: GpuContext,
   operation: string,
-  forced: RaggedAttentionVariant | undefined,
+  { variant }: RaggedAttentionOptions,
 ): RaggedAttentionVariant {
-  const wanted = forced ?? ctx.gpu.variants[operation] ?? "register";
-  const known = ATTENTION_VARIANTS.find((variant) => variant === wanted);
-  if (known !== undefined) return known;
-  throw new RangeError(
-    `Cannot run ${operation}: there is no variant "${wanted}", expected one of ${
-      ATTENTION_VARIANTS.join(", ")
-    }`,
-  );
+  return productVariant(ctx, operation, variant === undefined ? {} : { variant });
 }
 
 /** The dropout as references take it. */

@@ -15,7 +15,7 @@ import {
   type RaggedAttentionInputs,
   type RaggedAttentionOptions,
 } from "./_problem.ts";
-import { attendInRegisters } from "./_register.ts";
+import { streamForward } from "./_streamed.ts";
 import { attendLists } from "./reference.ts";
 
 export * from "./_gradient.ts";
@@ -25,8 +25,6 @@ export type {
   RaggedAttentionOptions,
   RaggedAttentionVariant,
 } from "./_problem.ts";
-
-const ON_GPU = { naive: attendNaively, register: attendInRegisters } as const;
 
 /** What {@linkcode raggedAttention} gives. */
 export interface RaggedAttention {
@@ -89,7 +87,9 @@ export function raggedAttention(
   const y = ctx.empty([rows, width], "f32", { label: kernel });
   const logSumExp = ctx.empty([rows, heads], "f32", { label: `${kernel} logSumExp` });
   if (isGpu(ctx)) {
-    ON_GPU[attentionVariant(ctx, kernel, options.variant)](ctx, inputs, { y, logSumExp, problem });
+    const variant = attentionVariant(ctx, kernel, options);
+    if (variant === "naive") attendNaively(ctx, inputs, { y, logSumExp, problem });
+    else streamForward(ctx, inputs, { y, logSumExp, problem, variant, tile: options.tile });
     return { y, logSumExp };
   }
   const { q, k, v, offsets, keyOffsets = offsets } = inputs;

@@ -5,19 +5,19 @@
 //   dV = sum_i kept_i p_i dY_i
 //   dK = scale sum_i p_i (kept_i (dY_i v) - dY_i y_i) q_i
 //
-// for each key and head, over the queries of the key's list; `kept` and everything else as in
-// ragged_attention_register.wgsl, with queries and keys exchanged.
+// for each key and head, over the queries of the key's list. `kept`, tiles, PARTS and everything else as
+// in ragged_attention_register.wgsl, with queries and keys exchanged.
 //
-// Shapes: offsets, key_offsets: i32[lists + 1], ascending; q, dY: vec4<f32>[*, heads, quads], k, v:
-//   vec4<f32>[rows, heads, quads], padded with zeros along d; stats: vec2<f32>[*, heads], logSumExp in
-//   units of log 2, and dY y; dK, dV: Elem[rows, heads, d / WIDTH]. Row-major.
-// Dispatch: gridFor(items, 8), folded from x into y; items as in ragged_attention_register.wgsl, of keys.
+// Shapes: offsets, key_offsets: i32[lists + 1], ascending; q, dY: vec4<f32>[*, heads, quads]; k, v:
+//   vec4<f32>[rows, heads, quads], all padded with zeros along d; stats: vec2<f32>[*, heads], logSumExp
+//   in units of log 2, and dY y; dK, dV: Elem[rows, heads, d / WIDTH]. Row-major.
+// Dispatch: gridFor(items, 8), folded from x into y; the tiles are of keys.
 // Numerics: f32, in the order of the queries.
 
-const TM: u32 = 4u; // @spec keys of an invocation
-const BLOCKS: u32 = 1u; // @spec blocks of uniform numbers of an invocation, TM / 4 rounded up
+const TM: u32 = 4u; // @spec keys of an invocation, a power of two
 const QUADS: u32 = 4u; // @spec vec4 of a part
 const PARTS: u32 = 1u; // @spec parts of a head
+const GROUPS: u32 = 1u; // @spec groups of four keys of an invocation, TM / 4 rounded up
 const DROP: u32 = 1u; // @spec
 alias Elem = vec4<f32>; // @spec
 const WIDTH: u32 = 4u; // @spec
@@ -31,12 +31,12 @@ struct Params {
   quads: u32, // vec4 of a head
   dimension: u32, // d
   items: u32,
-  blocks: u32, // vec4 of uniform numbers of a query and head
+  blocks: u32, // groups of four weights of a query and head
   seed_low: u32,
   seed_high: u32,
   stream: u32,
   rate: f32,
-  keep_factor: f32,
+  keep_factor: f32, // 1 / (1 - rate)
   scale: f32,
 }
 
@@ -69,20 +69,23 @@ fn multiply_high(a: u32, b: u32) -> u32 {
   return a_high * b_high + (middle >> 16u) + (carry >> 16u);
 }
 
-// Which of four weights stay, one bit each: those whose uniform number is at least the rate.
+// One of the ten rounds of Philox4x32-10.
+fn philox_round(counter: vec4<u32>, round: u32) -> vec4<u32> {
+  let high_0 = multiply_high(MULTIPLIER_0, counter.x);
+  let high_1 = multiply_high(MULTIPLIER_1, counter.z);
+  return vec4<u32>(
+    high_1 ^ counter.y ^ (params.seed_low + round * WEYL_0),
+    MULTIPLIER_1 * counter.z,
+    high_0 ^ counter.w ^ (params.seed_high + round * WEYL_1),
+    MULTIPLIER_0 * counter.x,
+  );
+}
+
+// Which weights of a block of four stay, one bit each: those whose uniform number is at least the rate.
 fn kept_bits(block: u32) -> u32 {
   var counter = vec4<u32>(block, 0u, params.stream, 0u);
-  var key = vec2<u32>(params.seed_low, params.seed_high);
   for (var round = 0u; round < ROUNDS; round++) { // @unroll
-    let high_0 = multiply_high(MULTIPLIER_0, counter.x);
-    let high_1 = multiply_high(MULTIPLIER_1, counter.z);
-    counter = vec4<u32>(
-      high_1 ^ counter.y ^ key.x,
-      MULTIPLIER_1 * counter.z,
-      high_0 ^ counter.w ^ key.y,
-      MULTIPLIER_0 * counter.x,
-    );
-    key += vec2<u32>(WEYL_0, WEYL_1);
+    counter = philox_round(counter, round);
   }
   let chance = vec4<f32>(counter >> vec4<u32>(8u)) * TWO_POW_MINUS_24;
   let bits = select(vec4<u32>(0u), vec4<u32>(1u, 2u, 4u, 8u), chance >= vec4<f32>(params.rate));
@@ -99,10 +102,9 @@ fn main(
   if (item >= params.items) {
     return;
   }
-  let own = item % PARTS;
+  let own = item % PARTS * QUADS;
   let head = item / PARTS % params.heads;
   let tile = item / PARTS / params.heads;
-  // The last list that begins at or before the tile; padding is the list after the last.
   var list = 0u;
   var above = params.lists + 1u;
   while (above - list > 1u) {
@@ -138,14 +140,11 @@ fn main(
   for (var i = 0u; i < TM; i++) { // @unroll
     // Rows beyond the list repeat its last one, and are not stored.
     let at = min(row + i, end - 1u);
-    if (PARTS == 1u) { // @static
-      let start = at * pitch + column;
-      for (var c = 0u; c < QUADS; c++) { // @unroll
-        held_k[i * QUADS + c] = k[start + c] * scale;
-        held_v[i * QUADS + c] = v[start + c];
-      }
-    }
     for (var c = 0u; c < QUADS; c++) { // @unroll
+      if (PARTS == 1u) { // @static
+        held_k[i * QUADS + c] = k[at * pitch + column + c] * scale;
+        held_v[i * QUADS + c] = v[at * pitch + column + c];
+      }
       sum_k[i * QUADS + c] = vec4<f32>(0.0);
       sum_v[i * QUADS + c] = vec4<f32>(0.0);
     }
@@ -154,8 +153,8 @@ fn main(
   var near_g: array<vec4<f32>, QUADS>;
   var s: array<f32, TM>;
   var g: array<f32, TM>;
-  for (var j = 0u; j < queries; j++) {
-    let start = (first + j) * pitch + column;
+  for (var n = 0u; n < queries; n++) {
+    let start = (first + n) * pitch + column;
     for (var i = 0u; i < TM; i++) { // @unroll
       s[i] = 0.0;
       g[i] = 0.0;
@@ -163,63 +162,67 @@ fn main(
     if (PARTS == 1u) { // @static
       for (var c = 0u; c < QUADS; c++) { // @unroll
         let b = q[start + c];
-        let d = dY[start + c];
+        let e = dY[start + c];
         near_q[c] = b;
-        near_g[c] = d;
+        near_g[c] = e;
         for (var i = 0u; i < TM; i++) { // @unroll
           let a = held_k[i * QUADS + c];
           s[i] = fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, s[i]))));
-          let e = held_v[i * QUADS + c];
-          g[i] = fma(e.w, d.w, fma(e.z, d.z, fma(e.y, d.y, fma(e.x, d.x, g[i]))));
+          let d = held_v[i * QUADS + c];
+          g[i] = fma(d.w, e.w, fma(d.z, e.z, fma(d.y, e.y, fma(d.x, e.x, g[i]))));
         }
       }
     }
     if (PARTS > 1u) { // @static
       for (var part = 0u; part < params.quads; part += QUADS) {
         for (var i = 0u; i < TM; i++) { // @unroll
-          let start = min(row + i, end - 1u) * pitch + column + part;
+          let at = min(row + i, end - 1u) * pitch + column + part;
           for (var c = 0u; c < QUADS; c++) { // @unroll
-            // Beyond the head lie other columns.
+            // Beyond the head lie other columns, which must not count.
             let inside = part + c < params.quads;
-            held_k[i * QUADS + c] = k[start + c] * select(0.0, scale, inside);
-            held_v[i * QUADS + c] = v[start + c] * select(0.0, 1.0, inside);
+            held_k[i * QUADS + c] = select(vec4<f32>(0.0), k[at + c] * scale, inside);
+            held_v[i * QUADS + c] = select(vec4<f32>(0.0), v[at + c], inside);
           }
         }
         for (var c = 0u; c < QUADS; c++) { // @unroll
           let b = q[start + min(part + c, params.quads - 1u)];
-          let d = dY[start + min(part + c, params.quads - 1u)];
+          let e = dY[start + min(part + c, params.quads - 1u)];
           near_q[c] = b;
-          near_g[c] = d;
+          near_g[c] = e;
           for (var i = 0u; i < TM; i++) { // @unroll
             let a = held_k[i * QUADS + c];
             s[i] = fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, s[i]))));
-            let e = held_v[i * QUADS + c];
-            g[i] = fma(e.w, d.w, fma(e.z, d.z, fma(e.y, d.y, fma(e.x, d.x, g[i]))));
+            let d = held_v[i * QUADS + c];
+            g[i] = fma(d.w, e.w, fma(d.z, e.z, fma(d.y, e.y, fma(d.x, e.x, g[i]))));
           }
         }
       }
       for (var c = 0u; c < QUADS; c++) { // @unroll
-        near_q[c] = q[start + own * QUADS + c];
-        near_g[c] = dY[start + own * QUADS + c];
+        near_q[c] = q[start + own + c];
+        near_g[c] = dY[start + own + c];
       }
     }
-    let stat = stats[(first + j) * params.heads + head];
+    let at = (first + n) * params.heads + head;
+    let stat = stats[at];
     var kept = 0u;
     if (DROP == 1u) { // @static
-      let block = ((first + j) * params.heads + head) * params.blocks + place / 4u;
-      for (var n = 0u; n < BLOCKS; n++) { // @unroll
-        kept |= kept_bits(block + n) << (4u * n);
+      for (var b = 0u; b < GROUPS; b++) { // @unroll
+        kept |= kept_bits(at * params.blocks + place / 4u + b) << (4u * b);
       }
       kept >>= place % 4u;
     }
     for (var i = 0u; i < TM; i++) { // @unroll
       let p = exp2(s[i] - stat.x);
-      var factor = 1.0;
+      s[i] = p * (g[i] - stat.y);
       if (DROP == 1u) { // @static
-        factor = select(0.0, params.keep_factor, ((kept >> i) & 1u) == 1u);
+        let factor = select(0.0, params.keep_factor, ((kept >> i) & 1u) == 1u);
+        s[i] = p * (factor * g[i] - stat.y);
+        g[i] = factor;
       }
-      s[i] = p * (factor * g[i] - stat.y);
-      g[i] = p * factor;
+      if (DROP == 0u) { // @static
+        g[i] = 1.0;
+      }
+      g[i] *= p;
     }
     for (var c = 0u; c < QUADS; c++) { // @unroll
       for (var i = 0u; i < TM; i++) { // @unroll
@@ -234,14 +237,14 @@ fn main(
       let at = (row + i) * params.heads + head;
       for (var c = 0u; c < QUADS; c++) { // @unroll
         if (WIDTH == 4u) { // @static
-          if (own * QUADS + c < params.quads) {
-            dK[at * params.quads + own * QUADS + c] = sum_k[i * QUADS + c] * params.scale;
-            dV[at * params.quads + own * QUADS + c] = sum_v[i * QUADS + c];
+          if (own + c < params.quads) {
+            dK[at * params.quads + own + c] = sum_k[i * QUADS + c] * params.scale;
+            dV[at * params.quads + own + c] = sum_v[i * QUADS + c];
           }
         }
         if (WIDTH == 1u) { // @static
           for (var e = 0u; e < 4u; e++) { // @unroll
-            let component = (own * QUADS + c) * 4u + e;
+            let component = (own + c) * 4u + e;
             if (component < params.dimension) {
               dK[at * params.dimension + component] = sum_k[i * QUADS + c][e] * params.scale;
               dV[at * params.dimension + component] = sum_v[i * QUADS + c][e];

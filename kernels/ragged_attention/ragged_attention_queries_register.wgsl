@@ -4,13 +4,13 @@
 //   p_j = exp(scale q k_j - logSumExp)
 //   dQ = scale sum_j p_j (kept_j (dY v_j) - dY y) k_j
 //
-// for each row and head, over the keys of the row's list; `kept` and everything else as in
+// for each row and head, over the keys of the row's list. `kept`, tiles, PARTS and everything else as in
 // ragged_attention_register.wgsl.
 //
-// Shapes: offsets, key_offsets: i32[lists + 1], ascending; q, dY: vec4<f32>[rows, heads, quads], k, v:
-//   vec4<f32>[*, heads, quads], padded with zeros along d; stats: vec2<f32>[rows, heads], logSumExp in
-//   units of log 2, and dY y; dQ: Elem[rows, heads, d / WIDTH]. Row-major.
-// Dispatch: gridFor(items, 8), folded from x into y, as in ragged_attention_register.wgsl.
+// Shapes: offsets, key_offsets: i32[lists + 1], ascending; q, dY: vec4<f32>[rows, heads, quads]; k, v:
+//   vec4<f32>[*, heads, quads], all padded with zeros along d; stats: vec2<f32>[rows, heads], logSumExp
+//   in units of log 2, and dY y; dQ: Elem[rows, heads, d / WIDTH]. Row-major.
+// Dispatch: gridFor(items, 8), folded from x into y.
 // Numerics: f32, in the order of the keys.
 
 const TM: u32 = 4u; // @spec queries of an invocation
@@ -29,12 +29,12 @@ struct Params {
   quads: u32, // vec4 of a head
   dimension: u32, // d
   items: u32,
-  blocks: u32, // vec4 of uniform numbers of a query and head
+  blocks: u32, // groups of four weights of a query and head
   seed_low: u32,
   seed_high: u32,
   stream: u32,
   rate: f32,
-  keep_factor: f32,
+  keep_factor: f32, // 1 / (1 - rate)
   scale: f32,
 }
 
@@ -66,22 +66,21 @@ fn multiply_high(a: u32, b: u32) -> u32 {
   return a_high * b_high + (middle >> 16u) + (carry >> 16u);
 }
 
+// One of the ten rounds of Philox4x32-10.
+fn philox_round(counter: vec4<u32>, round: u32) -> vec4<u32> {
+  let high_0 = multiply_high(MULTIPLIER_0, counter.x);
+  let high_1 = multiply_high(MULTIPLIER_1, counter.z);
+  return vec4<u32>(
+    high_1 ^ counter.y ^ (params.seed_low + round * WEYL_0),
+    MULTIPLIER_1 * counter.z,
+    high_0 ^ counter.w ^ (params.seed_high + round * WEYL_1),
+    MULTIPLIER_0 * counter.x,
+  );
+}
+
 // Which of four weights stay, one bit each: those whose uniform number is at least the rate.
-fn kept_bits(block: u32) -> u32 {
-  var counter = vec4<u32>(block, 0u, params.stream, 0u);
-  var key = vec2<u32>(params.seed_low, params.seed_high);
-  for (var round = 0u; round < ROUNDS; round++) { // @unroll
-    let high_0 = multiply_high(MULTIPLIER_0, counter.x);
-    let high_1 = multiply_high(MULTIPLIER_1, counter.z);
-    counter = vec4<u32>(
-      high_1 ^ counter.y ^ key.x,
-      MULTIPLIER_1 * counter.z,
-      high_0 ^ counter.w ^ key.y,
-      MULTIPLIER_0 * counter.x,
-    );
-    key += vec2<u32>(WEYL_0, WEYL_1);
-  }
-  let chance = vec4<f32>(counter >> vec4<u32>(8u)) * TWO_POW_MINUS_24;
+fn kept_bits(words: vec4<u32>) -> u32 {
+  let chance = vec4<f32>(words >> vec4<u32>(8u)) * TWO_POW_MINUS_24;
   let bits = select(vec4<u32>(0u), vec4<u32>(1u, 2u, 4u, 8u), chance >= vec4<f32>(params.rate));
   return bits.x | bits.y | bits.z | bits.w;
 }
@@ -96,10 +95,9 @@ fn main(
   if (item >= params.items) {
     return;
   }
-  let own = item % PARTS;
+  let own = item % PARTS * QUADS;
   let head = item / PARTS % params.heads;
   let tile = item / PARTS / params.heads;
-  // The last list that begins at or before the tile; padding is the list after the last.
   var list = 0u;
   var above = params.lists + 1u;
   while (above - list > 1u) {
@@ -133,22 +131,29 @@ fn main(
   var sum_q: array<vec4<f32>, TM * QUADS>;
   var log_sum: array<f32, TM>;
   var share: array<f32, TM>;
-  var kept: array<u32, TM>;
   for (var i = 0u; i < TM; i++) { // @unroll
     // Rows beyond the list repeat its last one, and are not stored.
     let at = min(row + i, end - 1u);
     let stat = stats[at * params.heads + head];
     log_sum[i] = stat.x;
     share[i] = stat.y;
-    if (PARTS == 1u) { // @static
-      let start = at * pitch + column;
-      for (var c = 0u; c < QUADS; c++) { // @unroll
-        held_q[i * QUADS + c] = q[start + c] * scale;
-        held_g[i * QUADS + c] = dY[start + c];
-      }
-    }
     for (var c = 0u; c < QUADS; c++) { // @unroll
+      if (PARTS == 1u) { // @static
+        held_q[i * QUADS + c] = q[at * pitch + column + c] * scale;
+        held_g[i * QUADS + c] = dY[at * pitch + column + c];
+      }
       sum_q[i * QUADS + c] = vec4<f32>(0.0);
+    }
+  }
+  var kept: array<u32, TM>;
+  var counter: array<vec4<u32>, TM>;
+  if (DROP == 1u) { // @static
+    for (var i = 0u; i < TM; i++) { // @unroll
+      let block = ((row + i) * params.heads + head) * params.blocks;
+      counter[i] = vec4<u32>(block, 0u, params.stream, 0u);
+      for (var round = 0u; round < ROUNDS; round++) {
+        counter[i] = philox_round(counter[i], round);
+      }
     }
   }
   var near_k: array<vec4<f32>, QUADS>;
@@ -163,54 +168,58 @@ fn main(
     if (PARTS == 1u) { // @static
       for (var c = 0u; c < QUADS; c++) { // @unroll
         let b = k[start + c];
-        let d = v[start + c];
+        let e = v[start + c];
         near_k[c] = b;
         for (var i = 0u; i < TM; i++) { // @unroll
           let a = held_q[i * QUADS + c];
           s[i] = fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, s[i]))));
-          let e = held_g[i * QUADS + c];
-          g[i] = fma(e.w, d.w, fma(e.z, d.z, fma(e.y, d.y, fma(e.x, d.x, g[i]))));
+          let d = held_g[i * QUADS + c];
+          g[i] = fma(d.w, e.w, fma(d.z, e.z, fma(d.y, e.y, fma(d.x, e.x, g[i]))));
         }
       }
     }
     if (PARTS > 1u) { // @static
       for (var part = 0u; part < params.quads; part += QUADS) {
         for (var i = 0u; i < TM; i++) { // @unroll
-          let start = min(row + i, end - 1u) * pitch + column + part;
+          let at = min(row + i, end - 1u) * pitch + column + part;
           for (var c = 0u; c < QUADS; c++) { // @unroll
-            // Beyond the head lie other columns.
+            // Beyond the head lie other columns, which must not count.
             let inside = part + c < params.quads;
-            held_q[i * QUADS + c] = q[start + c] * select(0.0, scale, inside);
-            held_g[i * QUADS + c] = dY[start + c] * select(0.0, 1.0, inside);
+            held_q[i * QUADS + c] = select(vec4<f32>(0.0), q[at + c] * scale, inside);
+            held_g[i * QUADS + c] = select(vec4<f32>(0.0), dY[at + c], inside);
           }
         }
         for (var c = 0u; c < QUADS; c++) { // @unroll
           let b = k[start + min(part + c, params.quads - 1u)];
-          let d = v[start + min(part + c, params.quads - 1u)];
+          let e = v[start + min(part + c, params.quads - 1u)];
           near_k[c] = b;
           for (var i = 0u; i < TM; i++) { // @unroll
             let a = held_q[i * QUADS + c];
             s[i] = fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, s[i]))));
-            let e = held_g[i * QUADS + c];
-            g[i] = fma(e.w, d.w, fma(e.z, d.z, fma(e.y, d.y, fma(e.x, d.x, g[i]))));
+            let d = held_g[i * QUADS + c];
+            g[i] = fma(d.w, e.w, fma(d.z, e.z, fma(d.y, e.y, fma(d.x, e.x, g[i]))));
           }
         }
       }
       for (var c = 0u; c < QUADS; c++) { // @unroll
-        near_k[c] = k[start + own * QUADS + c];
+        near_k[c] = k[start + own + c];
       }
     }
     if (DROP == 1u) { // @static
-      // A loop of at most one turn: software adapters compute both sides of a condition.
-      for (var fresh = j % 4u == 0u; fresh; fresh = false) {
-        for (var i = 0u; i < TM; i++) { // @unroll
-          kept[i] = kept_bits(((row + i) * params.heads + head) * params.blocks + j / 4u);
-        }
+      // Rounds 0 to 2, 3 to 5, 6 and 7, 8 and 9 of the next block.
+      let phase = j % 4u;
+      let round = 3u * phase - select(0u, 1u, phase == 3u);
+      for (var i = 0u; i < TM; i++) { // @unroll
+        kept[i] = select(kept[i] >> 1u, kept_bits(counter[i]), phase == 0u);
+        let block = ((row + i) * params.heads + head) * params.blocks + j / 4u + 1u;
+        counter[i] = select(counter[i], vec4<u32>(block, 0u, params.stream, 0u), phase == 0u);
+        counter[i] = philox_round(philox_round(counter[i], round), round + 1u);
+        counter[i] = select(counter[i], philox_round(counter[i], round + 2u), phase < 2u);
       }
     }
     for (var i = 0u; i < TM; i++) { // @unroll
       if (DROP == 1u) { // @static
-        g[i] *= select(0.0, params.keep_factor, ((kept[i] >> (j % 4u)) & 1u) == 1u);
+        g[i] *= select(0.0, params.keep_factor, (kept[i] & 1u) == 1u);
       }
       s[i] = exp2(s[i] - log_sum[i]) * (g[i] - share[i]);
     }
@@ -226,13 +235,13 @@ fn main(
       let at = (row + i) * params.heads + head;
       for (var c = 0u; c < QUADS; c++) { // @unroll
         if (WIDTH == 4u) { // @static
-          if (own * QUADS + c < params.quads) {
-            dQ[at * params.quads + own * QUADS + c] = sum_q[i * QUADS + c] * params.scale;
+          if (own + c < params.quads) {
+            dQ[at * params.quads + own + c] = sum_q[i * QUADS + c] * params.scale;
           }
         }
         if (WIDTH == 1u) { // @static
           for (var e = 0u; e < 4u; e++) { // @unroll
-            let component = (own * QUADS + c) * 4u + e;
+            let component = (own + c) * 4u + e;
             if (component < params.dimension) {
               dQ[at * params.dimension + component] = sum_q[i * QUADS + c][e] * params.scale;
             }

@@ -24,7 +24,12 @@ import { assertClose, TOLERANCE, type Tolerance } from "../_support/tolerance.ts
 import { noise, noise64, SEED } from "./_pointwise.ts";
 
 /** Every way to run it. */
-const WAYS = [{ variant: "naive" }, { variant: "register" }] as const;
+const WAYS = [
+  { variant: "naive" },
+  { variant: "tiled" },
+  { variant: "register", tile: "small" },
+  { variant: "register", tile: "large" },
+] as const;
 
 /** Lists and heads. */
 interface Case {
@@ -63,7 +68,7 @@ function rowsOf(
 function run(
   ctx: Context,
   of: Case,
-  way: Pick<RaggedAttentionOptions, "variant"> = {},
+  way: Pick<RaggedAttentionOptions, "variant" | "tile"> = {},
 ): Tensor[] {
   const { heads, dimension, lengths, keyLengths, scale, dropout } = of;
   const width = heads * dimension;
