@@ -57,7 +57,7 @@ const TREE_WORKGROUP = 256;
 /** Elements of a lane of the tree variant. */
 const TREE_RUN = 4;
 /** Up to so many elements one invocation is done sooner than three dispatches. */
-const SERIAL_SHORT = 2048;
+const SERIAL_SHORT = 16_384;
 /** Invocations that keep two cores busy, and the elements of one at most. */
 const SERIAL_INVOCATIONS = 512;
 const SERIAL_LONGEST_RUN = 65_536;

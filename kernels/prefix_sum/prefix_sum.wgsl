@@ -8,7 +8,7 @@
 // Shapes: x: i32[length], bound twice (scalars and vec4, the same memory); before: i32[blocks + 1] or
 // longer; y: i32[length + 1]. run is a multiple of 4. Sums wrap at 2^31.
 // Dispatch: gridFor(blocks, WORKGROUP / LANES); the grid folds x into y. LANES invocations share a
-// block: 1 is the serial variant, WORKGROUP the tree variant. Loop turns of an invocation: run / 2.
+// block: 1 is the serial variant, WORKGROUP the tree variant. Loop turns of an invocation: run / 2 + 16.
 
 override WORKGROUP: u32 = 8u;
 override HAS_BEFORE: bool = false;
@@ -31,21 +31,6 @@ struct Params {
 
 var<workgroup> shared_sums: array<i32, WORKGROUP>;
 
-// Four elements from the i-th on, zeros behind the last one.
-fn four(i: u32) -> vec4<i32> {
-  if (i + 3u < params.length) {
-    return x4[i >> 2u];
-  }
-  var some = vec4<i32>(x[i], 0, 0, 0);
-  if (i + 1u < params.length) {
-    some.y = x[i + 1u];
-  }
-  if (i + 2u < params.length) {
-    some.z = x[i + 2u];
-  }
-  return some;
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -61,13 +46,18 @@ fn main(
   }
   let end = min(params.length, begin + params.run);
   var sum = 0;
+  var i = begin;
   if (LANES > 1u) { // @static
     // Inclusive sums over the lanes, by doubling; then what lies before this lane.
     var sums4 = vec4<i32>(0);
-    for (var i = begin; i < end; i += 4u) {
-      sums4 += four(i);
+    for (; i + 4u <= end; i += 4u) {
+      sums4 += x4[i >> 2u];
     }
-    let own = (sums4.x + sums4.y) + (sums4.z + sums4.w);
+    var own = (sums4.x + sums4.y) + (sums4.z + sums4.w);
+    for (; i < end; i++) {
+      own += x[i];
+    }
+    i = begin;
     sum = own;
     shared_sums[local] = sum;
     for (var stride = 1u; stride < LANES; stride *= 2u) {
@@ -85,22 +75,20 @@ fn main(
   if (HAS_BEFORE && inside) {
     sum += before[block];
   }
-  for (var i = begin; i < end; i += 4u) {
-    let v = four(i);
+  for (; i + 4u <= end; i += 4u) {
+    let v = x4[i >> 2u];
+    let two = sum + v.x;
+    let three = two + v.y;
+    let four = three + v.z;
     y[i] = sum;
-    sum += v.x;
-    if (i + 1u < end) {
-      y[i + 1u] = sum;
-      sum += v.y;
-    }
-    if (i + 2u < end) {
-      y[i + 2u] = sum;
-      sum += v.z;
-    }
-    if (i + 3u < end) {
-      y[i + 3u] = sum;
-      sum += v.w;
-    }
+    y[i + 1u] = two;
+    y[i + 2u] = three;
+    y[i + 3u] = four;
+    sum = four + v.w;
+  }
+  for (; i < end; i++) {
+    y[i] = sum;
+    sum += x[i];
   }
   // The lane that has the last element, or of none at all the first lane.
   let ends = end == params.length && begin < end;

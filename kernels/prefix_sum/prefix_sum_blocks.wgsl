@@ -5,7 +5,7 @@
 // Shapes: x: i32[length], bound twice (scalars and vec4, the same memory); sums: i32[blocks]. run is a
 // multiple of 4.
 // Dispatch: gridFor(blocks, WORKGROUP / LANES); the grid folds x into y. LANES invocations share a
-// block: 1 is the serial variant, WORKGROUP the tree variant. Loop turns of an invocation: run / 4.
+// block: 1 is the serial variant, WORKGROUP the tree variant. Loop turns of an invocation: run / 4 + 3.
 
 override WORKGROUP: u32 = 8u;
 
@@ -26,21 +26,6 @@ struct Params {
 
 var<workgroup> shared_sums: array<i32, WORKGROUP>;
 
-// Four elements from the i-th on, zeros behind the last one.
-fn four(i: u32) -> vec4<i32> {
-  if (i + 3u < params.length) {
-    return x4[i >> 2u];
-  }
-  var some = vec4<i32>(x[i], 0, 0, 0);
-  if (i + 1u < params.length) {
-    some.y = x[i + 1u];
-  }
-  if (i + 2u < params.length) {
-    some.z = x[i + 2u];
-  }
-  return some;
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn main(
   @builtin(workgroup_id) wid: vec3<u32>,
@@ -55,10 +40,14 @@ fn main(
   }
   let end = min(params.length, begin + params.run);
   var sums4 = vec4<i32>(0);
-  for (var i = begin; i < end; i += 4u) {
-    sums4 += four(i);
+  var i = begin;
+  for (; i + 4u <= end; i += 4u) {
+    sums4 += x4[i >> 2u];
   }
   var sum = (sums4.x + sums4.y) + (sums4.z + sums4.w);
+  for (; i < end; i++) {
+    sum += x[i];
+  }
   if (LANES > 1u) { // @static
     shared_sums[local] = sum;
     for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {

@@ -46,8 +46,11 @@ export type RaggedGatherVariant = "naive" | "serial" | "tree";
 /** The variants, the baseline first. */
 export const RAGGED_GATHER_VARIANTS: readonly RaggedGatherVariant[] = ["naive", "serial", "tree"];
 
+/** Images, or lanes of one image, in a workgroup that notes places. */
 const SERIAL_WORKGROUP = 8;
 const TREE_WORKGROUP = 64;
+/** Rows, or elements, in a workgroup that copies; a software adapter loses a seventh with 8. */
+const COPY_WORKGROUP = 64;
 /** Elements that an invocation of the serial variant copies at most. */
 const SERIAL_SPAN = 256;
 
@@ -196,8 +199,8 @@ function gather(
       spans,
       lists: images,
     },
-    workgroups: gridFor(capacity * spans, workgroup),
-    overrides: { WORKGROUP: workgroup },
+    workgroups: gridFor(capacity * spans, COPY_WORKGROUP),
+    overrides: { WORKGROUP: COPY_WORKGROUP },
   });
 }
 

@@ -20,7 +20,24 @@ function integers(length: number): Int32Array<ArrayBuffer> {
 
 // One block and its neighbours, two and three levels.
 for (
-  const length of [0, 1, 2, 3, 4, 5, 63, 145, 1023, 1024, 1025, 2047, 2048, 2049, 65_537, 1_048_579]
+  const length of [
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    63,
+    145,
+    1023,
+    1024,
+    1025,
+    16_383,
+    16_384,
+    16_385,
+    65_537,
+    1_048_579,
+  ]
 ) {
   gpuTest(`prefixSum() gives the sums before each of ${length} integers`, async ({ gpu }) => {
     const data = integers(length);
