@@ -68,7 +68,7 @@ function labelOf({ lists, queries, keys = queries, heads, dimension, rate }: Wor
   return `${lists} lists ${queries}x${keys} ${heads} heads of ${dimension}${dropped}`;
 }
 
-const VARIANTS: readonly RaggedAttentionVariant[] = ["naive"];
+const VARIANTS: readonly RaggedAttentionVariant[] = ["naive", "tiled", "register"];
 
 function benchPass(
   name: string,

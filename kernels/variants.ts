@@ -24,6 +24,8 @@ const PRODUCTS = [
   "quadraticForm",
   "kNearest",
   "moments",
+  "raggedAttention",
+  "raggedAttentionGradient",
   "toChannelsLast",
   "toChannelsFirst",
 ] as const;

@@ -4,11 +4,13 @@
  * @module
  */
 
+import { REGISTER_LANES } from "../_products.ts";
+
 /** Kernels that never write the scores: rows in registers of software adapters, or tiles of GPUs. */
 export type StreamedVariant = "register" | "tiled";
 
 /** Which tile of the `register` variant: a large one takes seconds to compile. */
-export type AttentionTile = "small" | "large";
+export type RaggedAttentionTile = "small" | "large";
 
 /** How one kernel is laid out. */
 export interface Layout {
@@ -25,21 +27,21 @@ export interface Layout {
 /** Which pass a kernel is for. */
 export type Pass = "forward" | "queries" | "keys";
 
-/** Invocations of a workgroup of the register kernels: one vector of a software adapter. */
-const REGISTER_LANES = 8;
-
 /** `LANES` of the tiled kernels. */
 const TILED_LANES = 64;
 
 /**
- * Vec4 that all rows of an invocation hold, and rows at most. Compiling takes 1 to 2.5 s a kernel with
- * the large tile and 0.3 to 0.7 s with the small one, which runs at half the speed where a head has 64
- * columns, and at four fifths where it has fewer.
+ * Vec4 that all rows of an invocation of the large tile hold, in heads of up to 16 columns and in wider
+ * ones, which gain more from it; the small tile holds half. Compiling the three kernels takes 4.5 to 6 s
+ * for 64 columns, and 1.4 s with the small tile, which runs at 60 % of the speed; for 16 columns 1.5 and
+ * 0.6 s, and 70 %.
  */
-const TILES: Readonly<Record<AttentionTile, { readonly held: number; readonly rows: number }>> = {
-  small: { held: 32, rows: 8 },
-  large: { held: 64, rows: 16 },
-};
+const NARROW_QUADS = 4;
+const NARROW_HELD = 32;
+const WIDE_HELD = 64;
+
+/** Rows of an invocation at most. */
+const MOST_ROWS: Readonly<Record<RaggedAttentionTile, number>> = { small: 8, large: 16 };
 
 /** Operations of a forward pass from which on the large tile pays. */
 const LARGE_WORK = 5e7;
@@ -54,7 +56,10 @@ const TILED_HELD: Readonly<Record<Pass, number>> = { forward: 16, queries: 16, k
  * @param forced What the caller forces.
  * @returns The tile.
  */
-export function tileFor(work: number, forced: AttentionTile | undefined): AttentionTile {
+export function tileFor(
+  work: number,
+  forced: RaggedAttentionTile | undefined,
+): RaggedAttentionTile {
   return forced ?? (work < LARGE_WORK ? "small" : "large");
 }
 
@@ -69,15 +74,20 @@ export function tileFor(work: number, forced: AttentionTile | undefined): Attent
 export function layoutOf(
   pass: Pass,
   quads: number,
-  { variant, tile }: { readonly variant: StreamedVariant; readonly tile: AttentionTile },
+  { variant, tile }: { readonly variant: StreamedVariant; readonly tile: RaggedAttentionTile },
 ): Layout {
-  const held = variant === "tiled" ? TILED_HELD[pass] : TILES[tile].held;
+  const held = variant === "tiled" ? TILED_HELD[pass] : registerHeld(quads, tile);
   const parts = Math.ceil(quads / held);
   const part = Math.ceil(quads / parts);
   const spec = { QUADS: part, PARTS: parts };
   if (variant === "tiled") return { rows: TILED_LANES, perWorkgroup: 1, parts, spec };
   // A power of two, so that a key's place in its tile is its place in a group of four.
-  const rows = Math.min(TILES[tile].rows, 2 ** Math.floor(Math.log2(held / part)));
+  const rows = Math.min(MOST_ROWS[tile], 2 ** Math.floor(Math.log2(held / part)));
   const groups = pass === "keys" ? { GROUPS: Math.ceil(rows / 4) } : {};
   return { rows, perWorkgroup: REGISTER_LANES, parts, spec: { ...spec, TM: rows, ...groups } };
+}
+
+function registerHeld(quads: number, tile: RaggedAttentionTile): number {
+  const held = quads <= NARROW_QUADS ? NARROW_HELD : WIDE_HELD;
+  return tile === "large" ? held : held / 2;
 }

@@ -7,7 +7,7 @@
 import { type GpuContext, Scalar, scalarValue, type Tensor } from "../../runtime/mod.ts";
 import { requireDType, requireMatrix, requireShape } from "../_arguments.ts";
 import { type ProductVariant, productVariant } from "../_products.ts";
-import type { AttentionTile } from "./_plan.ts";
+import type { RaggedAttentionTile } from "./_plan.ts";
 import type { AttentionProblem } from "./reference.ts";
 
 /**
@@ -44,7 +44,7 @@ export interface RaggedAttentionOptions {
   /** Forces a variant; `register` on software adapters and `tiled` elsewhere by default. */
   readonly variant?: RaggedAttentionVariant | undefined;
   /** Forces the tile of the `register` variant; by default the amount of work decides. */
-  readonly tile?: AttentionTile | undefined;
+  readonly tile?: RaggedAttentionTile | undefined;
 }
 
 /** Tensors of {@linkcode raggedAttention}. */

@@ -10,7 +10,13 @@ import { packed, quadsOf } from "../_pack.ts";
 import { LOOP_TURNS } from "../_products.ts";
 import { unrolled } from "../_unroll.ts";
 import type { Backward, Forward, Gradients } from "./_naive.ts";
-import { type AttentionTile, layoutOf, type Pass, type StreamedVariant, tileFor } from "./_plan.ts";
+import {
+  layoutOf,
+  type Pass,
+  type RaggedAttentionTile,
+  type StreamedVariant,
+  tileFor,
+} from "./_plan.ts";
 import { dropoutParams, type Problem, type RaggedAttentionInputs } from "./_problem.ts";
 import keysRegisterSource from "./ragged_attention_keys_register.wgsl" with { type: "text" };
 import keysTiledSource from "./ragged_attention_keys_tiled.wgsl" with { type: "text" };
@@ -87,7 +93,7 @@ export interface StreamedCall {
   /** Which kernels. */
   readonly variant: StreamedVariant;
   /** What the caller forces. */
-  readonly tile: AttentionTile | undefined;
+  readonly tile: RaggedAttentionTile | undefined;
 }
 
 /**

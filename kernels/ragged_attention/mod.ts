@@ -19,6 +19,7 @@ import { streamForward } from "./_streamed.ts";
 import { attendLists } from "./reference.ts";
 
 export * from "./_gradient.ts";
+export type { RaggedAttentionTile } from "./_plan.ts";
 export type {
   RaggedAttentionDropout,
   RaggedAttentionInputs,

@@ -213,16 +213,12 @@ fn main(
     }
     for (var i = 0u; i < TM; i++) { // @unroll
       let p = exp2(s[i] - stat.x);
-      s[i] = p * (g[i] - stat.y);
+      var factor = 1.0;
       if (DROP == 1u) { // @static
-        let factor = select(0.0, params.keep_factor, ((kept >> i) & 1u) == 1u);
-        s[i] = p * (factor * g[i] - stat.y);
-        g[i] = factor;
+        factor = select(0.0, params.keep_factor, ((kept >> i) & 1u) == 1u);
       }
-      if (DROP == 0u) { // @static
-        g[i] = 1.0;
-      }
-      g[i] *= p;
+      s[i] = p * (factor * g[i] - stat.y);
+      g[i] = factor * p;
     }
     for (var c = 0u; c < QUADS; c++) { // @unroll
       for (var i = 0u; i < TM; i++) { // @unroll

@@ -13,9 +13,9 @@
 //   vec4<f32>[*, heads, quads], all padded with zeros along d; y: Elem[rows, heads, d / WIDTH];
 //   logSumExp: f32[rows, heads]. Row-major.
 // Dispatch: gridFor(items, 8), folded from x into y; items = tiles * heads * PARTS with
-//   tiles = rows / TM + lists + 1. List n owns the tiles from offsets[n] / TM + n on, which is enough for
-//   its rows wherever it begins; bisection finds the list of a tile. The rows after the last list are a
-//   list of padding. Tiles without a row end at once.
+//   tiles = rows / TM + lists + 1. List n owns the tiles from offsets[n] / TM + n on, which are enough
+//   for its rows wherever it begins; bisection finds the list of a tile. The rows after the last list
+//   are a list of padding. Tiles without a row end at once.
 // Numerics: f32. Running maximum and sum, key by key (Milakov and Gimelshein, "Online normalizer
 //   calculation for softmax", 2018; Dao, "FlashAttention-2", 2023). Exponentials are to base 2, the
 //   factor being in the queries.

@@ -35,6 +35,8 @@ import {
   objectMask,
   prefixSum,
   quadraticForm,
+  raggedAttention,
+  raggedAttentionGradient,
   raggedGather,
   raggedMean,
   renderWorld,
@@ -55,6 +57,11 @@ import { openTestGpu } from "../_support/gpu.ts";
 
 const labels = (ctx: GpuContext) => ctx.upload(new Int32Array([0, 1, 1, 3]), [4]);
 const offsets = (ctx: GpuContext) => ctx.upload(new Int32Array([0, 2, 3]), [3]);
+
+/** Offsets of one list of four rows. */
+function fourRows(ctx: GpuContext): Tensor {
+  return ctx.upload(new Int32Array([0, 4]), [2]);
+}
 
 /** Every operation with forceable variants, on a matrix x [4, 8]. */
 const RUNS: Readonly<Record<string, (ctx: GpuContext, x: Tensor) => unknown>> = {
@@ -148,6 +155,13 @@ const RUNS: Readonly<Record<string, (ctx: GpuContext, x: Tensor) => unknown>> = 
   layerNorm: (ctx, x) => layerNorm(ctx, { x }),
   l2Normalize: (ctx, x) => l2Normalize(ctx, { x }),
   channelNorms: (ctx, x) => channelNorms(ctx, { map: x.reshape([1, 4, 2, 4]) }),
+  raggedAttention: (ctx, x) =>
+    raggedAttention(ctx, { q: x, k: x, v: x, offsets: fourRows(ctx) }, { heads: 2, maxLength: 4 }),
+  raggedAttentionGradient: (ctx, x) =>
+    raggedAttentionGradient(ctx, {
+      ...{ q: x, k: x, v: x, y: x, dY: x, offsets: fourRows(ctx) },
+      logSumExp: ctx.upload(new Float32Array(8), [4, 2]),
+    }, { heads: 2, maxLength: 4 }),
   gatedProduct: (ctx, x) => gatedProduct(ctx, { features: x, weight: x }),
   generalizedEntropy: (ctx, x) => generalizedEntropy(ctx, { x }, { gamma: 0.1, top: 4 }),
   renderWorld: (ctx) => renderWorld(ctx, []),
