@@ -37,7 +37,7 @@ const MAIN = /* @__PURE__ */ unrolled({
 });
 
 /**
- * How rows are added: `naive` has a column of a list per invocation; `serial` up to 64 columns, so that
+ * How rows are added: `naive` has a column of a list per invocation; `serial` up to 128 columns, so that
  * a workgroup reads rows as they lie in memory; `tree` shares four columns among several invocations.
  */
 export type RaggedMeanVariant = "naive" | "serial" | "tree";
@@ -49,8 +49,11 @@ const NAIVE_WORKGROUP = 64;
 const SERIAL_COLUMNS = 8;
 const TREE_COLUMNS = 32;
 const TREE_LANES = 8;
-/** Rows that a loop turn takes. */
-const ROWS_PER_TURN = 4;
+/** Groups of four columns that an invocation takes at most. */
+const MAX_GROUPS = 32;
+/** Loads that a loop turn makes at most, and rows that it takes at most. */
+const TURN_LOADS = 64;
+const TURN_ROWS = 4;
 
 /** Tensors of {@linkcode raggedMean}. */
 export interface RaggedMeanInputs {
@@ -152,25 +155,37 @@ function byParts(
   const perWorkgroup = tree ? TREE_COLUMNS : SERIAL_COLUMNS;
   const vector = width % 4 === 0;
   const columns = vector ? width / 4 : width;
+  const groups = tree || !vector ? 1 : groupsOf(columns);
+  const turnRows = Math.min(TURN_ROWS, TURN_LOADS / groups | 0);
   // One list may have all rows, and the host does not know.
   const parts = ctx.gpu.adapter.isSoftware
-    ? Math.max(1, Math.ceil(rows / (ROWS_PER_TURN * lanes * LOOP_TURNS)))
+    ? Math.max(1, Math.ceil(rows / (turnRows * lanes * LOOP_TURNS)))
     : 1;
   using scope = ctx.scope();
   const shares = parts === 1 ? y : scope.empty([parts, y.size], "f32", { label: "parts of means" });
-  const groups = tree || !vector ? 1 : groupsOf(columns);
-  scope.dispatch(MAIN({ Elem: vector ? "vec4<f32>" : "f32", GROUPS: groups, LANES: lanes }), {
-    buffers: [x, offsets, shares],
-    params: { lists, columns, parts },
-    workgroups: gridFor(parts * lists * columns / groups, perWorkgroup),
-    overrides: { COLUMNS: perWorkgroup },
-  });
+  scope.dispatch(
+    MAIN({
+      Elem: vector ? "vec4<f32>" : "f32",
+      GROUPS: groups,
+      ROWS: turnRows,
+      LANES: lanes,
+    }),
+    {
+      buffers: [x, offsets, shares],
+      params: { lists, columns, parts },
+      workgroups: gridFor(parts * lists * columns / groups, perWorkgroup),
+      overrides: { COLUMNS: perWorkgroup },
+    },
+  );
   if (parts > 1) addRows(scope, { parts: shares, out: y }, { rows: parts, columns: y.size });
 }
 
-/** Groups of four columns that an invocation of the serial variant takes. */
+/** The most groups of four columns that invocations of the serial variant can share a row by. */
 function groupsOf(columns: number): number {
-  return [16, 8, 4, 2].find((groups) => columns % (groups * SERIAL_COLUMNS) === 0) ?? 1;
+  for (let groups = MAX_GROUPS; groups > 1; groups--) {
+    if (columns % (groups * SERIAL_COLUMNS) === 0) return groups;
+  }
+  return 1;
 }
 
 /** Lengths of ragged rows, for {@linkcode raggedMeanFlops} and {@linkcode raggedMeanBytes}. */

@@ -60,7 +60,7 @@ gpuTest("raggedMean() adds lists of every length around a block", async (context
 });
 
 gpuTest("raggedMean() takes rows of one group to many of them", async (context) => {
-  for (const columns of [32, 64, 96, 128, 160, 256, 512, 1024]) {
+  for (const columns of [32, 64, 96, 160, 544, 1024, 1056]) {
     await check(context, { lengths: [3, 0, 9, 1], padding: 1, columns });
   }
 });
