@@ -6,10 +6,10 @@
 // keep: i32[images, tokens]; counts, tagged: i32[images]; score: f32[images].
 // Dispatch: gridFor(images, WORKGROUP); the grid folds x into y. tokens <= CHUNK CHUNKS. A used map is
 // read twice; maps of other tags are not read.
-// For a software adapter, which runs eight images as one vector: it has no use for workgroup memory,
-// and it does every nested loop once more than it has turns, with all lanes off. Hence images look for
-// their next used tag in a loop of its own and all of them then look at their maps together: 160 µs
-// for 64 images of 145 tokens, 3 of 719 tags used, where a map's tokens over eight lanes took 1050.
+// For a software adapter, which runs eight images as one vector: barriers cost it dearly, and it goes
+// through a nested loop once more than that has turns, with all lanes off. Hence images look for their
+// next used tag in a loop of its own and all of them then look at their maps together: 155 µs for 64
+// images of 145 tokens, 3 of 719 tags used, where a map's tokens over eight lanes took 1050.
 // Numerics: as in object_mask_tree.wgsl. Loop turns of an invocation, where every tag is used:
 // 2 count / 32 + count (1 + 2 heads tokens / CHUNK).
 
