@@ -6,7 +6,7 @@
 
 import { type GpuContext, Scalar, scalarValue, type Tensor } from "../../runtime/mod.ts";
 import { requireDType, requireMatrix, requireShape } from "../_arguments.ts";
-import { type ProductVariant, productVariant } from "../_products.ts";
+import { PRODUCT_VARIANTS, type ProductVariant, productVariant } from "../_products.ts";
 import type { RaggedAttentionTile } from "./_plan.ts";
 import type { AttentionProblem } from "./reference.ts";
 
@@ -15,6 +15,9 @@ import type { AttentionProblem } from "./reference.ts";
  * invocation in registers, `tiled` one, with tiles of the other side in workgroup memory.
  */
 export type RaggedAttentionVariant = ProductVariant;
+
+/** All variants, the baseline first. */
+export const ATTENTION_VARIANTS: readonly RaggedAttentionVariant[] = PRODUCT_VARIANTS;
 
 /** Dropout of the weights that softmax gives. */
 export interface RaggedAttentionDropout {

@@ -8,6 +8,7 @@ import {
   raggedAttentionGradientFlops,
   type RaggedAttentionOptions,
 } from "../../kernels/ragged_attention/mod.ts";
+import { layoutOf, tileFor } from "../../kernels/ragged_attention/_plan.ts";
 import { attendLists, attendListsGradient } from "../../kernels/ragged_attention/reference.ts";
 import { randomUniform } from "../../kernels/random/mod.ts";
 import {
@@ -232,6 +233,23 @@ gpuTest("raggedAttention() lets no list see another", async ({ gpu }) => {
     const size = 7 * (RESULTS[i] === "logSumExp" ? 2 : 16);
     assertEquals(values.slice(0, size), longer[i]!.slice(0, size), RESULTS[i]);
   });
+});
+
+Deno.test("layoutOf() covers a head of any width and keeps to what registers hold", () => {
+  for (let quads = 1; quads <= 300; quads++) {
+    for (const pass of ["forward", "queries", "keys"] as const) {
+      for (const tile of ["small", "large"] as const) {
+        const { rows, parts, spec } = layoutOf(pass, quads, { variant: "register", tile });
+        const { TM, QUADS, PARTS } = spec as Record<"TM" | "QUADS" | "PARTS", number>;
+        assertEquals([TM, PARTS, Math.log2(TM) % 1], [rows, parts, 0]);
+        assert(QUADS * PARTS >= quads && QUADS * (PARTS - 1) < quads, `${quads} in ${PARTS}`);
+        assert(TM * QUADS <= (tile === "large" ? 64 : 32), `${TM} rows of ${QUADS}`);
+      }
+      const { parts, spec } = layoutOf(pass, quads, { variant: "tiled", tile: "small" });
+      assert(spec["QUADS"]! * parts >= quads && spec["QUADS"]! <= 16, `${quads} in ${parts}`);
+    }
+  }
+  assertEquals([tileFor(1e6, undefined), tileFor(1e9, undefined)], ["small", "large"]);
 });
 
 Deno.test("the reference of raggedAttentionGradient() is the derivative", () => {
