@@ -71,25 +71,27 @@ export function attendLists(
 ): void {
   const { heads, dimension } = problem;
   const { q, k, v } = inputs;
+  const at = (row: number, head: number) => (row * heads + head) * dimension;
   y.fill(0);
   logSumExp.fill(0);
   const mix = new Float64Array(dimension);
   forEachQuery(inputs, heads, ({ row, head, first, keys }) => {
     if (keys === 0) return;
-    const scores = Float64Array.from(
-      { length: keys },
-      (_, j) => problem.scale * dot([q, row], [k, first + j], { head, ...problem }),
-    );
+    const query = at(row, head);
+    const scores = new Float64Array(keys);
+    for (let j = 0; j < keys; j++) {
+      scores[j] = problem.scale * dot(q, query, k, at(first + j, head), dimension);
+    }
     const top = scores.reduce((a, b) => Math.max(a, b), -Infinity);
     const mass = scores.reduce((sum, score) => sum + Math.exp(score - top), 0);
     logSumExp[row * heads + head] = top + Math.log(mass);
     mix.fill(0);
     scores.forEach((score, j) => {
       const weight = kept({ row, head, j }, problem) * Math.exp(score - top) / mass;
-      const start = ((first + j) * heads + head) * dimension;
+      const start = at(first + j, head);
       for (let c = 0; c < dimension; c++) mix[c]! += weight * v[start + c]!;
     });
-    y.set(mix, (row * heads + head) * dimension);
+    y.set(mix, query);
   });
 }
 
@@ -123,18 +125,19 @@ export function attendListsGradient(
 ): void {
   const { heads, dimension, scale } = problem;
   const { q, k, v, y, dY, logSumExp } = inputs;
+  const at = (row: number, head: number) => (row * heads + head) * dimension;
   const dQ = new Float64Array(q.length);
   const dK = new Float64Array(k.length);
   const dV = new Float64Array(v.length);
   forEachQuery(inputs, heads, ({ row, head, first, keys }) => {
-    const query = (row * heads + head) * dimension;
-    const share = dot([dY, row], [y, row], { head, ...problem });
+    const query = at(row, head);
+    const share = dot(dY, query, y, query, dimension);
     for (let j = 0; j < keys; j++) {
-      const key = ((first + j) * heads + head) * dimension;
-      const score = scale * dot([q, row], [k, first + j], { head, ...problem });
+      const key = at(first + j, head);
+      const score = scale * dot(q, query, k, key, dimension);
       const weight = Math.exp(score - logSumExp[row * heads + head]!);
       const factor = kept({ row, head, j }, problem);
-      const slope = factor * dot([dY, row], [v, first + j], { head, ...problem });
+      const slope = factor * dot(dY, query, v, key, dimension);
       const dScore = scale * weight * (slope - share);
       for (let c = 0; c < dimension; c++) {
         dQ[query + c]! += dScore * k[key + c]!;
@@ -170,15 +173,10 @@ function forEachQuery(
   }
 }
 
-/** Inner product of one head's columns of two rows. */
-function dot(
-  [a, i]: readonly [Numbers, number],
-  [b, j]: readonly [Numbers, number],
-  { heads, head, dimension }: { heads: number; head: number; dimension: number },
-): number {
-  const [x, y] = [(i * heads + head) * dimension, (j * heads + head) * dimension];
+/** Inner product of `length` elements of `a` from x on and of `b` from y on. */
+function dot(a: Numbers, x: number, b: Numbers, y: number, length: number): number {
   let sum = 0;
-  for (let c = 0; c < dimension; c++) sum += a[x + c]! * b[y + c]!;
+  for (let c = 0; c < length; c++) sum += a[x + c]! * b[y + c]!;
   return sum;
 }
 
