@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { compactTokens, type CompactTokensInputs } from "../../kernels/object_mask/compact.ts";
 import { Rng } from "../../kernels/random/mod.ts";
 import type { Context, Tensor } from "../../runtime/mod.ts";
-import { gpuTest, openTestGpu } from "../_support/gpu.ts";
+import { gpuTest } from "../_support/gpu.ts";
 import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
 
 const SEED = 5;
@@ -68,59 +68,52 @@ gpuTest("compactTokens() can be recorded and run again on other images", async (
   }
 });
 
-/** What kept tokens add up to in integers, from their own numbers. */
+/** A check sum of packed rows of whole numbers. */
 function checkSum(packed: ArrayLike<number>, rows: number, columns: number): number {
   let sum = 0;
   for (let i = 0; i < rows * columns; i++) sum = (31 * sum + packed[i]!) % 1_000_003;
   return sum;
 }
 
-Deno.test({
-  name: "compactTokens() takes a million tokens in chunks, in the memory of one",
-  sanitizeOps: false,
-  sanitizeResources: false,
-  fn: async () => {
-    using gpu = await openTestGpu();
-    using scope = gpu.scope();
-    const size: Size = { images: 512, outputs: 2, tokens: 145, columns: 2 };
-    const inputs = upload(scope, size);
-    const chunk = size.images * size.tokens;
-    const rng = new Rng(SEED);
-    const [tokens, attention, tagLogits] = [inputs.tokens, inputs.attention, inputs.tagLogits].map((
-      tensor: Tensor,
-    ) => new Float32Array(tensor.size));
-    let seen = 0;
-    let kept = 0;
-    let steady: { created: number; peakBytes: number } | undefined;
-    while (seen < 1_000_000) {
-      // Whole numbers: a token tells where it comes from, and every other image has no tag.
-      tokens!.forEach((_, i) => tokens![i] = (seen + (i >> 1)) % 4096 + i % 2);
-      for (let i = 0; i < attention!.length; i++) attention![i] = rng.integer(256);
-      tagLogits!.forEach((_, i) => tagLogits![i] = (i >> 1) % 2 === 0 ? i % 2 : -1);
-      scope.write(inputs.tokens, tokens!);
-      scope.write(inputs.attention, attention!);
-      scope.write(inputs.tagLogits, tagLogits!);
-      using step = scope.scope();
-      const { packed, offsets } = compactTokens(step, inputs, { tau: 0.5 });
-      const [rows, begins] = await step.read(packed, offsets);
-      const expected = expectedRows({ tokens: tokens!, attention: attention! }, size);
-      assertEquals(begins!.at(-1), expected.length / 2);
-      assertEquals(
-        checkSum(rows!, expected.length / 2, 2),
-        checkSum(expected, expected.length / 2, 2),
-      );
-      assert(rows!.subarray(expected.length).every((value) => value === 0));
-      seen += chunk;
-      kept += expected.length / 2;
-      const { created, peakBytes } = gpu.counters().pool;
-      const now = { created, peakBytes };
-      assertEquals(now, steady ?? now, `after ${seen} tokens`);
-      steady ??= now;
-    }
-    assert(kept > seen / 8 && kept < seen / 2, `${kept} of ${seen} tokens are kept`);
-    // Inputs, mask, places, packed rows: nothing the size of all tokens.
-    assert(steady!.peakBytes < 16 * 4 * chunk, `${steady!.peakBytes} bytes`);
-  },
+gpuTest("compactTokens() takes a million tokens in the memory of one chunk", async ({ gpu }) => {
+  const size: Size = { images: 512, outputs: 2, tokens: 145, columns: 2 };
+  const inputs = upload(gpu, size);
+  const chunk = size.images * size.tokens;
+  const rng = new Rng(SEED);
+  const [tokens, attention, tagLogits] = [inputs.tokens, inputs.attention, inputs.tagLogits].map((
+    tensor: Tensor,
+  ) => new Float32Array(tensor.size));
+  let seen = 0;
+  let kept = 0;
+  let steady: { created: number; peakBytes: number } | undefined;
+  while (seen < 1_000_000) {
+    // Whole numbers: a token tells where it comes from, and every other image has no tag.
+    tokens!.forEach((_, i) => tokens![i] = (seen + (i >> 1)) % 4096 + i % 2);
+    for (let i = 0; i < attention!.length; i++) attention![i] = rng.integer(256);
+    tagLogits!.forEach((_, i) => tagLogits![i] = (i >> 1) % 2 === 0 ? i % 2 : -1);
+    gpu.write(inputs.tokens, tokens!);
+    gpu.write(inputs.attention, attention!);
+    gpu.write(inputs.tagLogits, tagLogits!);
+    using step = gpu.scope();
+    const { packed, offsets } = compactTokens(step, inputs, { tau: 0.5 });
+    const [rows, begins] = await step.read(packed, offsets);
+    const expected = expectedRows({ tokens: tokens!, attention: attention! }, size);
+    assertEquals(begins!.at(-1), expected.length / 2);
+    assertEquals(
+      checkSum(rows!, expected.length / 2, 2),
+      checkSum(expected, expected.length / 2, 2),
+    );
+    assert(rows!.subarray(expected.length).every((value) => value === 0));
+    seen += chunk;
+    kept += expected.length / 2;
+    const { created, peakBytes } = gpu.gpu.counters().pool;
+    const now = { created, peakBytes };
+    assertEquals(now, steady ?? now, `after ${seen} tokens`);
+    steady ??= now;
+  }
+  assert(kept > seen / 8 && kept < seen / 2, `${kept} of ${seen} tokens are kept`);
+  // Inputs, mask, places, packed rows: nothing the size of all tokens.
+  assert(steady!.peakBytes < 16 * 4 * chunk, `${steady!.peakBytes} bytes`);
 });
 
 /** Rows of images with even numbers that their second tag's map, of whole numbers, singles out. */
