@@ -66,8 +66,8 @@ gpuTest("raggedMean() takes rows of one group to many of them", async (context) 
 });
 
 gpuTest("raggedMean() folds grids beyond 65535 workgroups", async (context) => {
-  const lengths = Array.from({ length: 32 * 65_536 + 3 }, (_, i) => i % 97 === 0 ? 3 : 0);
-  await check(context, { lengths, padding: 0, columns: 1 }, ["serial", "tree"]);
+  const lengths = Array.from({ length: 8 * 65_536 + 3 }, (_, i) => i % 97 === 0 ? 3 : 0);
+  await check(context, { lengths, padding: 0, columns: 1 }, ["serial"]);
 });
 
 gpuTest("raggedMean() reaches the end of a list of half a million rows", async ({ gpu }) => {
