@@ -19,7 +19,7 @@ import {
   STATE_PREFIX,
 } from "./_detector_format.ts";
 import type { Detector } from "./detector.ts";
-import { DETECTOR_METHODS } from "./registry.ts";
+import { DETECTOR_METHODS } from "./detector_methods.ts";
 import type { ScoreMethod, StateArray } from "./score.ts";
 
 /**

@@ -26,6 +26,7 @@ export * from "./calibration.ts";
 export * from "./define.ts";
 export * from "./detector.ts";
 export * from "./detector_file.ts";
+export * from "./detector_methods.ts";
 export {
   EmbeddedDetector,
   embedDetector,

@@ -9,14 +9,15 @@
 import { decodeSafetensors } from "../data/safetensors_bytes.ts";
 import { readDetector } from "./_detector_format.ts";
 import type { Detector } from "./detector.ts";
-import { DETECTOR_METHODS } from "./registry.ts";
+import { SCORES } from "./registry.ts";
 import type { ScoreMethod } from "./score.ts";
 
 /**
  * Reads a detector from the bytes of its file, for places without a file system.
  *
  * @param bytes The bytes.
- * @param options `name`: what errors call them; `methods`: the scores that it may be of.
+ * @param options `name`: what errors call them; `methods`: the scores that it may be of, all that are
+ * not trained by default (`TRAINED_SCORES` has the others).
  * @returns The detector.
  * @throws {UserError} When the bytes are damaged, no detector, or of an unknown score.
  *
@@ -47,5 +48,5 @@ export async function parseDetector(
       return Promise.resolve({ data: part, shape: [rows, ...shape.slice(1)] });
     },
     whole: (key) => Promise.resolve(tensors[key]!),
-  }, options.methods ?? DETECTOR_METHODS);
+  }, options.methods ?? SCORES);
 }

@@ -27,7 +27,7 @@ import { rmds } from "./scores/rmds.ts";
 import { scale } from "./scores/scale.ts";
 import { ssd } from "./scores/ssd.ts";
 import { vim } from "./scores/vim.ts";
-import { TRAINED_SCORES } from "./tagood/score.ts";
+import { TRAINED_NAMES } from "./tagood/names.ts";
 
 /** Every score, in the order of tables. */
 export const SCORES: readonly ScoreMethod[] = [
@@ -53,12 +53,6 @@ export const SCORES: readonly ScoreMethod[] = [
 ];
 
 /**
- * Every method that a detector's file can be of: the scores, and those that are trained by commands
- * of their own.
- */
-export const DETECTOR_METHODS: readonly ScoreMethod[] = [...SCORES, ...TRAINED_SCORES];
-
-/**
  * A score by its name.
  *
  * @param name Its short name; case and the choice of - or _ do not matter.
@@ -78,7 +72,7 @@ export function findScore(name: string): ScoreMethod {
   const wanted = name.trim().toLowerCase().replaceAll("-", "_");
   const found = SCORES.find((method) => method.name === wanted);
   if (found !== undefined) return found;
-  if (TRAINED_SCORES.some((method) => method.name === wanted)) {
+  if (TRAINED_NAMES.includes(wanted)) {
     throw new UserError(
       `Cannot fit the method "${name}" to features: its projection model is trained, by ood tagood ` +
         "train",

@@ -26,6 +26,7 @@ import {
   widthOf,
 } from "../_ragged.ts";
 import { requireRows } from "../_rows.ts";
+import { merged } from "../_unroll.ts";
 import insertSource from "./class_token_insert.wgsl" with { type: "text" };
 import removeSource from "./class_token_remove.wgsl" with { type: "text" };
 import sumsSource from "./class_token_sums.wgsl" with { type: "text" };
@@ -35,7 +36,7 @@ const INSERT = /* @__PURE__ */ pointwiseKernel({
   name: "class_token_insert",
   wgsl: insertSource,
   bindings: ["read", "read", "read", "read", "read_write", "read_write"],
-  params: { ...LIST_PARAMS, positions: "u32" },
+  params: /* @__PURE__ */ merged(LIST_PARAMS, { positions: "u32" } as const),
 });
 
 const REMOVE = /* @__PURE__ */ pointwiseKernel({

@@ -22,7 +22,7 @@ import {
   requireShape,
   requireVector,
 } from "../_arguments.ts";
-import { unrolled } from "../_unroll.ts";
+import { merged, unrolled } from "../_unroll.ts";
 import { type ObjectMaskPlan, type ObjectMaskVariant, planObjectMask } from "./_plan.ts";
 import { objectMaskReference, type ObjectMaskSize } from "./reference.ts";
 import naiveCountsSource from "./object_mask_naive_counts.wgsl" with { type: "text" };
@@ -64,13 +64,13 @@ const FUSED = {
   },
 } as const;
 
-const SERIAL = /* @__PURE__ */ unrolled({
-  name: "object_mask_serial",
-  wgsl: serialSource,
-  ...FUSED,
-});
+const SERIAL = /* @__PURE__ */ unrolled(
+  /* @__PURE__ */ merged(FUSED, { name: "object_mask_serial", wgsl: serialSource }),
+);
 
-const TREE = /* @__PURE__ */ unrolled({ name: "object_mask_tree", wgsl: treeSource, ...FUSED });
+const TREE = /* @__PURE__ */ unrolled(
+  /* @__PURE__ */ merged(FUSED, { name: "object_mask_tree", wgsl: treeSource }),
+);
 
 const NAIVE_TAGS: Kernel = {
   name: "object_mask_naive_tags",

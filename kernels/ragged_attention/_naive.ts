@@ -7,7 +7,7 @@
 
 import { type GpuContext, gridFor, type Kernel, type Tensor } from "../../runtime/mod.ts";
 import { LOOP_TURNS } from "../_products.ts";
-import { unrolled } from "../_unroll.ts";
+import { merged, unrolled } from "../_unroll.ts";
 import mixSource from "./ragged_attention_naive_mix.wgsl" with { type: "text" };
 import productSource from "./ragged_attention_naive_product.wgsl" with { type: "text" };
 import slopeSource from "./ragged_attention_naive_slope.wgsl" with { type: "text" };
@@ -15,8 +15,22 @@ import softmaxSource from "./ragged_attention_naive_softmax.wgsl" with { type: "
 import spreadSource from "./ragged_attention_naive_spread.wgsl" with { type: "text" };
 import { dropoutParams, type Problem, type RaggedAttentionInputs } from "./_problem.ts";
 
-const SIZES = { lists: "u32", rows: "u32", heads: "u32" } as const;
-const FACTORED = { ...SIZES, dimension: "u32", stride: "u32", factor: "f32" } as const;
+const SIZES = { lists: "u32", rows: "u32", heads: "u32", stride: "u32" } as const;
+const SLOPE_SIZES = {
+  lists: "u32",
+  rows: "u32",
+  heads: "u32",
+  dimension: "u32",
+  stride: "u32",
+} as const;
+const FACTORED = {
+  lists: "u32",
+  rows: "u32",
+  heads: "u32",
+  dimension: "u32",
+  stride: "u32",
+  factor: "f32",
+} as const;
 const DROPOUT = {
   seed_low: "u32",
   seed_high: "u32",
@@ -50,14 +64,14 @@ const softmaxKernel = /* @__PURE__ */ unrolled({
   name: "ragged_attention_naive_softmax",
   wgsl: softmaxSource,
   bindings: ["read", "read", "read_write", "read_write"],
-  params: { ...SIZES, stride: "u32", ...DROPOUT },
+  params: /* @__PURE__ */ merged(SIZES, DROPOUT),
 });
 
 const slopeKernel = /* @__PURE__ */ unrolled({
   name: "ragged_attention_naive_slope",
   wgsl: slopeSource,
   bindings: ["read", "read", "read", "read", "read", "read_write", "read_write"],
-  params: { ...SIZES, dimension: "u32", stride: "u32", ...DROPOUT },
+  params: /* @__PURE__ */ merged(SLOPE_SIZES, DROPOUT),
 });
 
 const WORKGROUP = 64;

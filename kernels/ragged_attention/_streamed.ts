@@ -8,7 +8,7 @@
 import { type GpuContext, gridFor, type Kernel, type Tensor } from "../../runtime/mod.ts";
 import { packed, quadsOf } from "../_pack.ts";
 import { LOOP_TURNS } from "../_products.ts";
-import { unrolled } from "../_unroll.ts";
+import { merged, unrolled } from "../_unroll.ts";
 import type { Backward, Forward, Gradients } from "./_naive.ts";
 import {
   layoutOf,
@@ -67,12 +67,22 @@ const STATS: Kernel = {
   params: { lists: "u32", rows: "u32", heads: "u32", quads: "u32" },
 };
 
-const forwardRegister = /* @__PURE__ */ unrolled({ ...FORWARD, wgsl: registerSource });
-const forwardTiled = /* @__PURE__ */ unrolled({ ...FORWARD, wgsl: tiledSource });
-const queriesRegister = /* @__PURE__ */ unrolled({ ...QUERIES, wgsl: queriesRegisterSource });
-const queriesTiled = /* @__PURE__ */ unrolled({ ...QUERIES, wgsl: queriesTiledSource });
-const keysRegister = /* @__PURE__ */ unrolled({ ...KEYS, wgsl: keysRegisterSource });
-const keysTiled = /* @__PURE__ */ unrolled({ ...KEYS, wgsl: keysTiledSource });
+const forwardRegister = /* @__PURE__ */ unrolled(
+  /* @__PURE__ */ merged(FORWARD, { wgsl: registerSource }),
+);
+const forwardTiled = /* @__PURE__ */ unrolled(
+  /* @__PURE__ */ merged(FORWARD, { wgsl: tiledSource }),
+);
+const queriesRegister = /* @__PURE__ */ unrolled(
+  /* @__PURE__ */ merged(QUERIES, { wgsl: queriesRegisterSource }),
+);
+const queriesTiled = /* @__PURE__ */ unrolled(
+  /* @__PURE__ */ merged(QUERIES, { wgsl: queriesTiledSource }),
+);
+const keysRegister = /* @__PURE__ */ unrolled(
+  /* @__PURE__ */ merged(KEYS, { wgsl: keysRegisterSource }),
+);
+const keysTiled = /* @__PURE__ */ unrolled(/* @__PURE__ */ merged(KEYS, { wgsl: keysTiledSource }));
 
 const KERNELS = {
   forward: { register: forwardRegister, tiled: forwardTiled },

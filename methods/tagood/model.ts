@@ -5,22 +5,21 @@
  * @module
  */
 
+// Edge bundles have these modules; nn/mod.ts would bring files and checkpoints along.
 import {
   Dropouts,
   encoderBlock,
   encoderParameters,
   encoderReadout,
-  firstRows,
-  insertClassToken,
   layerNormParameters,
-  linearLayer,
   namedLayerNorm,
   namedLinear,
-  type ParameterSet,
-  type ParameterSpec,
-  type Tape,
-  type Variable,
-} from "../../nn/mod.ts";
+} from "../../nn/encoder.ts";
+import { linearLayer } from "../../nn/layers.ts";
+import { firstRows, insertClassToken } from "../../nn/ops/ragged.ts";
+import type { ParameterSet, ParameterSpec } from "../../nn/parameters.ts";
+import type { Tape } from "../../nn/tape.ts";
+import type { Variable } from "../../nn/variable.ts";
 import { Rng } from "../../kernels/mod.ts";
 import type { Scalar, Tensor } from "../../runtime/mod.ts";
 

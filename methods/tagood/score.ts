@@ -6,7 +6,9 @@
  */
 
 import { compactTokens } from "../../kernels/mod.ts";
-import { ParameterSet, type ParameterSpec, Tape, Variable } from "../../nn/mod.ts";
+import { ParameterSet, type ParameterSpec } from "../../nn/parameters.ts";
+import { Tape } from "../../nn/tape.ts";
+import { Variable } from "../../nn/variable.ts";
 import type { GraphBuilder } from "../../onnx/mod.ts";
 import { type Context, UserError } from "../../runtime/mod.ts";
 import { defineScore, type ScoreDefinition } from "../define.ts";
@@ -16,6 +18,7 @@ import { closenessOf, placeCentres } from "./_nearest.ts";
 import { ScoreGraph } from "./_score_graph.ts";
 import { DISTANCES, scoreShape } from "./_score_state.ts";
 import { projectFeatures } from "./model.ts";
+import { TAGOOD, TAGOOD_CAM } from "./names.ts";
 import { camTensors, TAGGER_KEYS, type TaggerTensors } from "./tagger.ts";
 
 /** Arrays of a state that are no parameters of the projection model. */
@@ -105,7 +108,7 @@ const COMMON = {
  */
 export const tagood: ScoreMethod = defineScore({
   ...COMMON,
-  name: "tagood",
+  name: TAGOOD,
   title: "TagOOD",
   summary: "Closeness of an image's objects, as a tagger sees them, to learned class centres",
   needs: TAGGER_KEYS.tagger,
@@ -137,7 +140,7 @@ export const tagood: ScoreMethod = defineScore({
  */
 export const tagoodCam: ScoreMethod = defineScore({
   ...COMMON,
-  name: "tagood_cam",
+  name: TAGOOD_CAM,
   title: "TagOOD (activation maps)",
   summary: "Closeness of what class-activation maps single out to learned class centres",
   needs: TAGGER_KEYS.cam,

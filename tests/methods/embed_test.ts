@@ -316,8 +316,13 @@ function embedBundle(): Promise<string> {
   return bundled;
 }
 
-Deno.test("the bundle of the embed entry point needs neither Deno nor Node", async () => {
-  assertEquals(foreignNames(await embedBundle()), []);
+Deno.test("the bundles of the embed entry points need neither Deno nor Node", async () => {
+  const plain = await embedBundle();
+  assertEquals(foreignNames(plain), []);
+  const trained = await bundle("methods/embed_tagood.ts", fileURLToPath(ROOT));
+  assertEquals(foreignNames(trained), []);
+  // The plain one is spared what only trained detectors run.
+  assertEquals([plain, trained].map((code) => code.includes("object_mask_serial")), [false, true]);
   assertEquals(foreignNames(`import "node:fs"; Deno.cwd();`), [`"node:fs"`, "Deno.cwd"]);
 });
 
