@@ -50,6 +50,8 @@ export interface ScoreDefinition extends Omit<ScoreMethod, "fit" | "restore"> {
   ) => string;
   /** Bytes that one row takes inside the ONNX graph, where that is far more than its inputs. */
   readonly graphRowBytes?: (state: FittedState) => number;
+  /** What a score says in words where it is no measurement; see {@linkcode Fitted.explain}. */
+  readonly explain?: (score: number, state: FittedState) => string | undefined;
 }
 
 /**
@@ -95,6 +97,7 @@ export function defineScore(definition: ScoreDefinition): ScoreMethod {
     place: _place,
     graph: _graph,
     graphRowBytes: _bytes,
+    explain: _explain,
     ...description
   } = definition;
   const method: ScoreMethod = {
@@ -207,6 +210,10 @@ class FittedScore implements Fitted {
 
   get graphRowBytes(): number {
     return this.#definition.graphRowBytes?.(this.#state) ?? 0;
+  }
+
+  explain(score: number): string | undefined {
+    return this.#definition.explain?.(score, this.#state);
   }
 
   place(context: Context): Scorer {

@@ -89,7 +89,8 @@ export class Detector {
    */
   verdict(score: number): Verdict {
     const { calibration } = this;
-    const { name, evidence } = this.fitted.method;
+    const { fitted } = this;
+    const { name, evidence } = fitted.method;
     if (calibration === undefined) {
       throw new UserError(`Cannot decide with "${name}": it has no threshold; calibrate it first`);
     }
@@ -113,7 +114,8 @@ export class Detector {
       score,
       threshold,
       pValue: pValue(calibration, score),
-      reason: `${evidence.quantity} ${figure(sign * score)} ${side} ${limit}`,
+      reason: fitted.explain(score) ??
+        `${evidence.quantity} ${figure(sign * score)} ${side} ${limit}`,
     };
   }
 }

@@ -130,6 +130,8 @@ export interface Fitted {
    * `context` and live as long as it does.
    */
   place(context: Context): Scorer;
+  /** What a score says in words where it is no measurement, such as one that a rule gives. */
+  explain(score: number): string | undefined;
   /** Scores one batch: {@linkcode Fitted.place} and one call. */
   score(context: Context, batch: ScoreBatch): Tensor;
   /** All that was learned. */

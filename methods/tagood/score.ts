@@ -86,6 +86,8 @@ const COMMON = {
     "norm.bias": 1,
   },
   evidence: { quantity: "closeness to the nearest class centre", negated: false },
+  explain: (score, state) =>
+    score === scoreShape(state).floor ? "no tag of a known class was predicted" : undefined,
   learn: () =>
     Promise.reject(
       new UserError(

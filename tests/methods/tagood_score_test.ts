@@ -1,7 +1,8 @@
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { type FeatureSet, memoryFeatures } from "../../data/mod.ts";
 import { Rng } from "../../kernels/mod.ts";
 import {
+  calibrate,
   chooseExecutor,
   Detector,
   firstCentres,
@@ -146,6 +147,14 @@ Deno.test("object files score the same on the host", async () => {
   using host = new Host();
   const [found, expected] = await scoredByFile(host, 0.4);
   assertClose(found, expected, TOLERANCE.score, `seed ${SEED}`);
+});
+
+Deno.test("a verdict of an image without a tag says so", () => {
+  const fitted = fittedModel(inputsOf(taggerSet()));
+  const scores = Float32Array.from({ length: 100 }, (_, i) => i / 100);
+  const detector = new Detector(fitted, { calibration: calibrate(scores) });
+  assertEquals(detector.verdict(-1).reason, "no tag of a known class was predicted");
+  assertStringIncludes(detector.verdict(0.5).reason, "closeness to the nearest class centre 0.500");
 });
 
 Deno.test("a saved TagOOD detector scores the same to the last bit", async () => {
