@@ -26,7 +26,6 @@ const SMALL: Readonly<Record<string, string>> = {
   epochs: "6",
   batch: "64",
   rate: "0.001",
-  dropout: "0.3",
 };
 
 /** Images of each split of the world that is drawn without --train. */
@@ -44,8 +43,8 @@ export const tagoodRunCommand: Command = {
   name: "tagood run",
   summary: "All stages of TagOOD: vocabulary, features, training, evaluation, threshold",
   details:
-    "Without --train it draws a world and takes models/world-tagger.onnx: the whole way in some\n" +
-    "minutes. Each stage prints the command that it is and leaves its file in --work; a stage whose\n" +
+    "Without --train it draws a world and takes models/world-tagger.onnx: the whole way in about\n" +
+    "a minute. Each stage prints the command that it is and leaves its file in --work; a stage whose\n" +
     "file is there is passed over, so that a run that was stopped goes on, and a vocabulary that\n" +
     "was edited is used.",
   options: [
