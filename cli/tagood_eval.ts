@@ -113,10 +113,13 @@ async function runEval(context: CommandContext): Promise<void> {
   }
   using ctx = await openTraining(args, terminal, "kernel-variant");
   const scores = new Map<string, ScoresByDistance>();
+  const untagged = new Map<string, number>();
   for (const [name, set] of sets) {
-    scores.set(name, await scoreFile(context, ctx, { name, set, detector, distances }));
+    const scored = await scoreFile(context, ctx, { name, set, detector, distances });
+    scores.set(name, scored.scores);
+    untagged.set(name, scored.untagged);
   }
-  const evaluation = await compare(context, ctx, { scores, sets, detector });
+  const evaluation = await compare(context, ctx, { scores, untagged, sets, detector });
   if (json === "-") terminal.printJson(evaluation);
   else terminal.print(textTable(evaluation, { color: terminal.isTerminal }));
   if (json !== undefined && json !== "-") {
@@ -169,16 +172,17 @@ async function scoreFile(
   context: CommandContext,
   ctx: Context,
   of: ScoredSet & { readonly distances: readonly Closeness[] },
-): Promise<ScoresByDistance> {
+): Promise<{ readonly scores: ScoresByDistance; readonly untagged: number }> {
   const { terminal, signal } = context;
   using objects = await openScoredObjects(context, ctx, of);
   const images = await project(ctx, of.detector, objects, { name: of.name, terminal, signal });
-  const result = new Map<string, Float32Array<ArrayBuffer>>();
+  const scores = new Map<string, Float32Array<ArrayBuffer>>();
   for (const distance of of.distances) {
     const { fitted } = withScore(of.detector, { distance });
-    result.set(distance, await scoreProjected(ctx, fitted, images));
+    scores.set(distance, await scoreProjected(ctx, fitted, images));
   }
-  return result;
+  const empty = objects.counts.reduce((sum, count) => sum + (count === 0 ? 1 : 0), 0);
+  return { scores, untagged: empty / Math.max(1, objects.count) };
 }
 
 async function project(
@@ -203,13 +207,14 @@ async function compare(
   ctx: Context,
   of: {
     readonly scores: ReadonlyMap<string, ScoresByDistance>;
+    readonly untagged: ReadonlyMap<string, number>;
     readonly sets: ReadonlyMap<string, FeatureSet>;
     readonly detector: Detector;
   },
 ): Promise<Evaluation> {
   const sets: Record<string, unknown> = {};
   for (const [name, set] of of.sets) sets[name] = await recordOf(set);
-  return evaluate({
+  const evaluation = evaluate({
     id: of.scores.get("id")!,
     ood: new Map([...of.scores].filter(([name]) => name !== "id")),
   }, {
@@ -223,9 +228,27 @@ async function compare(
       parameters: of.detector.fitted.parameters,
       distances: [...of.scores.get("id")!.keys()],
       settings: JSON.parse(of.detector.metadata["tagood"] ?? "null"),
+      untagged: Object.fromEntries(of.untagged),
       sets,
     },
   });
+  return { ...evaluation, warnings: [...untaggedWarnings(of.untagged), ...evaluation.warnings] };
+}
+
+/** More than one in twenty in-distribution images without a tag decides FPR95 by itself. */
+const MOST_UNTAGGED = 0.05;
+
+function untaggedWarnings(untagged: ReadonlyMap<string, number>): string[] {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const shares = [...untagged].filter(([, share]) => share > 0)
+    .map(([name, share]) => `${percent(share)} of "${name}"`);
+  if (shares.length === 0) return [];
+  const shared = `Images without a tag of a known class share the lowest score: ${
+    shares.join(", ")
+  }`;
+  return (untagged.get("id") ?? 0) <= MOST_UNTAGGED
+    ? [shared]
+    : [`${shared}; so many in-distribution ones decide FPR95: lower the tags' thresholds`];
 }
 
 function reportOf(
