@@ -72,7 +72,12 @@ Deno.test("ood tagood: vocabulary, features, training and evaluation, the whole 
     ...["--html", file("r.html")],
   );
   assertMatch(report.out, /^grey \(12 ID, 5 OOD\)\ncosine .*\neuclidean .*\nkl /m);
+  assertStringIncludes(
+    report.out,
+    'share the lowest score: 8.3 % of "id", 100.0 % of "grey"; so many in-distribution ones',
+  );
   const { manifest, results } = JSON.parse(await Deno.readTextFile(file("r.json")));
+  assertEquals(manifest.untagged, { id: 1 / 12, grey: 1, rose: 0 });
   assertEquals(manifest.parameters.tau, 0.5);
   assertEquals(manifest.distances, ["cosine", "euclidean", "kl"]);
   assertEquals(manifest.sets.rose.count, 6);
