@@ -13,7 +13,7 @@ import {
   requireCompatible,
   writeFileAtomic,
 } from "../data/mod.ts";
-import { CONVENTIONS, csvTable, type Evaluation, findConvention, textTable } from "../eval/mod.ts";
+import { csvTable, type Evaluation, textTable } from "../eval/mod.ts";
 import { findScores, requireSameValues, type ScoreMethod } from "../methods/mod.ts";
 import { UserError } from "../runtime/mod.ts";
 import { type Arguments, asUsage, UsageError } from "./_arguments.ts";
@@ -26,6 +26,12 @@ import {
   runEvaluation,
   type ScoresBySet,
 } from "./_evaluation.ts";
+import {
+  BOOTSTRAP_OPTION,
+  comparisonOf,
+  CONVENTION_OPTION,
+  RESULT_OPTIONS,
+} from "./_evaluation_options.ts";
 import { type Named, parametersOf, parseNamed, SCORE_NAMES, VALIDATED_NAMES } from "./_named.ts";
 import { requireWritable } from "./_outputs.ts";
 import { OpenSets } from "./_sets.ts";
@@ -73,24 +79,12 @@ export const evalCommand: Command = {
       help: "average a group too: near=cat,dog",
       multiple: true,
     },
-    {
-      name: "convention",
-      value: "NAME",
-      help: "whose rules for FPR95 and AUPR",
-      choices: Object.keys(CONVENTIONS),
-      default: "default",
-    },
-    {
-      name: "bootstrap",
-      value: "N",
-      help: "replicates of the intervals; 0 for none",
-      default: "500",
-    },
+    CONVENTION_OPTION,
+    BOOTSTRAP_OPTION,
     { name: "seed", value: "N", help: "seed of fits and bootstrap", default: "0" },
     DEVICE_OPTION,
     VARIANT_OPTION,
-    { name: "json", value: "FILE", help: "write the results; - prints them instead of the table" },
-    { name: "html", value: "FILE", help: "write a report that needs no network" },
+    ...RESULT_OPTIONS,
     { name: "csv", value: "FILE", help: "write the table" },
     { name: "scores", value: "FILE", help: "write every image's scores as safetensors" },
     {
@@ -138,10 +132,8 @@ function readPlan(args: Arguments): EvaluationPlan {
     methods,
     explicit: args.need("methods") !== "all",
     parameters: parametersOf(args.all("param"), methods),
-    convention: findConvention(args.need("convention")).name,
+    ...comparisonOf(args),
     groups: Object.fromEntries(groups),
-    replicates: args.number("bootstrap", { minimum: 0, maximum: 100_000, integer: true })!,
-    seed: args.number("seed", { minimum: 0, maximum: 2 ** 32 - 1, integer: true })!,
   };
 }
 

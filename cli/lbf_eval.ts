@@ -6,13 +6,7 @@
 
 import { join } from "node:path";
 import { type ImageSet, writeFileAtomic } from "../data/mod.ts";
-import {
-  compareEvaluations,
-  comparisonTable,
-  CONVENTIONS,
-  findConvention,
-  renderComparison,
-} from "../eval/mod.ts";
+import { compareEvaluations, comparisonTable, renderComparison } from "../eval/mod.ts";
 import { findScores, LBF_METADATA_KEY } from "../methods/mod.ts";
 import { loadSidecar, metadataOf, readModel } from "../onnx/mod.ts";
 import { UserError } from "../runtime/mod.ts";
@@ -20,6 +14,12 @@ import { type Arguments, asUsage, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { MODEL_DEVICE_OPTION, openExecutor } from "./_device.ts";
 import type { EvaluationPlan } from "./_evaluation.ts";
+import {
+  BOOTSTRAP_OPTION,
+  comparisonOf,
+  CONVENTION_OPTION,
+  RESULT_OPTIONS,
+} from "./_evaluation_options.ts";
 import { openSource } from "./_image_source.ts";
 import { drawMaps } from "./_lbf_maps.ts";
 import {
@@ -69,19 +69,8 @@ export const lbfEvalCommand: Command = {
       help: "scores, comma-separated",
       default: "msp,odin,energy,react,feature_norm",
     },
-    {
-      name: "convention",
-      value: "NAME",
-      help: "whose rules for FPR95",
-      choices: Object.keys(CONVENTIONS),
-      default: "default",
-    },
-    {
-      name: "bootstrap",
-      value: "N",
-      help: "replicates of the intervals; 0 for none",
-      default: "500",
-    },
+    CONVENTION_OPTION,
+    BOOTSTRAP_OPTION,
     { name: "seed", value: "N", help: "seed of fits, bootstrap and drawn images", default: "0" },
     MODEL_DEVICE_OPTION,
     { name: "work", value: "DIR", help: "keep the feature files here" },
@@ -97,8 +86,7 @@ export const lbfEvalCommand: Command = {
       help: "delta, margin or weight with values: tune again for each, for example weight=0.1,1",
       multiple: true,
     },
-    { name: "json", value: "FILE", help: "write the results; - prints them instead of the table" },
-    { name: "html", value: "FILE", help: "write a report that needs no network" },
+    ...RESULT_OPTIONS,
   ],
   examples: [
     "ood lbf eval --before model.onnx --after tuned.onnx --train train/ --id test/ \\\n" +
@@ -192,10 +180,8 @@ function readPlan(args: Arguments): EvaluationPlan {
     methods: asUsage(() => findScores(args.need("methods"))),
     explicit: true,
     parameters: {},
-    convention: findConvention(args.need("convention")).name,
+    ...comparisonOf(args),
     groups: {},
-    replicates: args.number("bootstrap", { minimum: 0, maximum: 100_000, integer: true })!,
-    seed: args.number("seed", { minimum: 0, maximum: 2 ** 32 - 1, integer: true })!,
   };
 }
 

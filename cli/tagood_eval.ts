@@ -5,14 +5,7 @@
  */
 
 import { type FeatureSet, writeFileAtomic } from "../data/mod.ts";
-import {
-  CONVENTIONS,
-  evaluate,
-  type Evaluation,
-  findConvention,
-  renderReport,
-  textTable,
-} from "../eval/mod.ts";
+import { evaluate, type Evaluation, renderReport, textTable } from "../eval/mod.ts";
 import type { Closeness } from "../kernels/mod.ts";
 import {
   type Detector,
@@ -31,6 +24,12 @@ import { adapterName } from "./_device.ts";
 import { type Context, isGpu } from "../runtime/mod.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
+import {
+  BOOTSTRAP_OPTION,
+  comparisonOf,
+  CONVENTION_OPTION,
+  RESULT_OPTIONS,
+} from "./_evaluation_options.ts";
 import { KERNEL_DEVICE_OPTION, openTraining } from "./_lbf.ts";
 import { parseNamed } from "./_named.ts";
 import { requireWritable } from "./_outputs.ts";
@@ -71,23 +70,11 @@ export const tagoodEvalCommand: Command = {
       help: "whose score; that of the training by default",
       choices: ["paper", "code"],
     },
-    {
-      name: "convention",
-      value: "NAME",
-      help: "whose rules for FPR95",
-      choices: Object.keys(CONVENTIONS),
-      default: "default",
-    },
-    {
-      name: "bootstrap",
-      value: "N",
-      help: "replicates of the intervals; 0 for none",
-      default: "500",
-    },
+    CONVENTION_OPTION,
+    BOOTSTRAP_OPTION,
     { name: "seed", value: "N", help: "seed of the bootstrap", default: "0" },
     KERNEL_DEVICE_OPTION,
-    { name: "json", value: "FILE", help: "write the results; - prints them instead of the table" },
-    { name: "html", value: "FILE", help: "write a report that needs no network" },
+    ...RESULT_OPTIONS,
   ],
   examples: [
     "ood tagood eval --detector tagood.safetensors --id test-objects.safetensors \\\n" +
@@ -218,9 +205,7 @@ async function compare(
     id: of.scores.get("id")!,
     ood: new Map([...of.scores].filter(([name]) => name !== "id")),
   }, {
-    convention: findConvention(args.need("convention")).name,
-    replicates: args.number("bootstrap", { minimum: 0, maximum: 100_000, integer: true })!,
-    seed: args.number("seed", { minimum: 0, maximum: 2 ** 32 - 1, integer: true })!,
+    ...comparisonOf(args),
     manifest: {
       tool: `oodgpu ${VERSION}`,
       adapter: isGpu(ctx) ? adapterName(ctx.gpu) : "none",

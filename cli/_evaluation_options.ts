@@ -1,0 +1,50 @@
+/**
+ * What the commands that compare sets have in common: whose rules, intervals, and where results go.
+ *
+ * @module
+ */
+
+import { type Convention, CONVENTIONS, findConvention } from "../eval/mod.ts";
+import type { Arguments, OptionSpec } from "./_arguments.ts";
+
+/** Whose rules for the figures. */
+export const CONVENTION_OPTION: OptionSpec = {
+  name: "convention",
+  value: "NAME",
+  help: "whose rules for FPR95 and AUPR",
+  choices: Object.keys(CONVENTIONS),
+  default: "default",
+};
+
+/** Replicates of the bootstrap. */
+export const BOOTSTRAP_OPTION: OptionSpec = {
+  name: "bootstrap",
+  value: "N",
+  help: "replicates of the intervals; 0 for none",
+  default: "500",
+};
+
+/** Where results go. */
+export const RESULT_OPTIONS: readonly OptionSpec[] = [
+  { name: "json", value: "FILE", help: "write the results; - prints them instead of the table" },
+  { name: "html", value: "FILE", help: "write a report that needs no network" },
+];
+
+/** How sets are compared. */
+export interface ComparisonSettings {
+  /** Whose rules. */
+  readonly convention: Convention;
+  /** Bootstrap replicates. */
+  readonly replicates: number;
+  /** Seed of the bootstrap. */
+  readonly seed: number;
+}
+
+/** Reads `--convention`, `--bootstrap` and `--seed`. */
+export function comparisonOf(args: Arguments): ComparisonSettings {
+  return {
+    convention: findConvention(args.need("convention")).name,
+    replicates: args.number("bootstrap", { minimum: 0, maximum: 100_000, integer: true })!,
+    seed: args.number("seed", { minimum: 0, maximum: 2 ** 32 - 1, integer: true })!,
+  };
+}
