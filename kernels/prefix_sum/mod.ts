@@ -13,6 +13,7 @@ import {
   type Tensor,
 } from "../../runtime/mod.ts";
 import { requireDType, requireShape } from "../_arguments.ts";
+import { columnVariant } from "../_columns.ts";
 import { unrolled } from "../_unroll.ts";
 import { prefixSumReference } from "./reference.ts";
 import blocksSource from "./prefix_sum_blocks.wgsl" with { type: "text" };
@@ -112,23 +113,11 @@ export function prefixSum(
     y.data.set(prefixSumReference(x.data as Int32Array));
     return y;
   }
-  const variant = variantOf(ctx, options);
+  const variant = columnVariant(ctx, "prefixSum", options.variant);
   using scope = ctx.scope();
   if (variant === "naive") byDoubling(scope, { x, y });
   else byBlocks(scope, { x, y }, variant);
   return y;
-}
-
-function variantOf(ctx: GpuContext, options: PrefixSumOptions): PrefixSumVariant {
-  const wanted = options.variant ?? ctx.gpu.variants["prefixSum"] ??
-    (ctx.gpu.adapter.isSoftware ? "serial" : "tree");
-  const known = PREFIX_SUM_VARIANTS.find((variant) => variant === wanted);
-  if (known !== undefined) return known;
-  throw new RangeError(
-    `Cannot run prefixSum: there is no variant "${wanted}", expected one of ${
-      PREFIX_SUM_VARIANTS.join(", ")
-    }`,
-  );
 }
 
 interface Sums {

@@ -13,6 +13,7 @@ import {
   type Tensor,
 } from "../../runtime/mod.ts";
 import { hostFloats, outputTensor, requireDType, requireShape } from "../_arguments.ts";
+import { columnVariant } from "../_columns.ts";
 import type { OutOption } from "../_out.ts";
 import { LOOP_TURNS } from "../_products.ts";
 import { requireOffsets } from "../_ragged.ts";
@@ -125,7 +126,7 @@ export function raggedGather(
   }
   const y = outputTensor(ctx, [capacity, columns!], { kernel, out: options.out });
   if (isGpu(ctx)) {
-    const variant = variantOf(ctx, options);
+    const variant = columnVariant(ctx, "raggedGather", options.variant);
     const call = { images: images!, tokens: tokens!, columns: columns!, capacity };
     if (y.size === 0) return y;
     if (variant === "naive") {
@@ -147,18 +148,6 @@ export function raggedGather(
     columns!,
   );
   return y;
-}
-
-function variantOf(ctx: GpuContext, options: RaggedGatherOptions): RaggedGatherVariant {
-  const wanted = options.variant ?? ctx.gpu.variants["raggedGather"] ??
-    (ctx.gpu.adapter.isSoftware ? "serial" : "tree");
-  const known = RAGGED_GATHER_VARIANTS.find((variant) => variant === wanted);
-  if (known !== undefined) return known;
-  throw new RangeError(
-    `Cannot run raggedGather: there is no variant "${wanted}", expected one of ${
-      RAGGED_GATHER_VARIANTS.join(", ")
-    }`,
-  );
 }
 
 /** Lengths of a run. */

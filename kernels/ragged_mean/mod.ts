@@ -13,6 +13,7 @@ import {
   type Tensor,
 } from "../../runtime/mod.ts";
 import { hostFloats, outputTensor, requireMatrix } from "../_arguments.ts";
+import { columnVariant } from "../_columns.ts";
 import { addRows } from "../_columns.ts";
 import type { OutOption } from "../_out.ts";
 import { LOOP_TURNS } from "../_products.ts";
@@ -104,7 +105,7 @@ export function raggedMean(
   const lists = requireOffsets(offsets, { kernel, name: "offsets" });
   const y = outputTensor(ctx, [lists, columns], { kernel, out: options.out });
   if (isGpu(ctx)) {
-    const variant = variantOf(ctx, options);
+    const variant = columnVariant(ctx, "raggedMean", options.variant);
     if (variant === "naive") naive(ctx, { x, offsets, y });
     else byParts(ctx, { x, offsets, y }, { rows, variant });
     return y;
@@ -112,18 +113,6 @@ export function raggedMean(
   const arrays = { x: hostFloats(x), offsets: offsets.data as Int32Array };
   raggedMeanReference(arrays, hostFloats(y), columns);
   return y;
-}
-
-function variantOf(ctx: GpuContext, options: RaggedMeanOptions): RaggedMeanVariant {
-  const wanted = options.variant ?? ctx.gpu.variants["raggedMean"] ??
-    (ctx.gpu.adapter.isSoftware ? "serial" : "tree");
-  const known = RAGGED_MEAN_VARIANTS.find((variant) => variant === wanted);
-  if (known !== undefined) return known;
-  throw new RangeError(
-    `Cannot run raggedMean: there is no variant "${wanted}", expected one of ${
-      RAGGED_MEAN_VARIANTS.join(", ")
-    }`,
-  );
 }
 
 type Tensors = RaggedMeanInputs & { readonly y: Tensor };
