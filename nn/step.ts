@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Context, isGpu, type KernelTime, type Replay } from "../runtime/mod.ts";
+import { type Context, isGpu, type KernelTime, type Replay, type Tensor } from "../runtime/mod.ts";
 
 /**
  * One step of a training: on a GPU it is captured at once and each run is one submit of the same
@@ -71,6 +71,22 @@ export class TrainingStep implements Disposable {
     if (this.#replay !== undefined) return await this.#replay.profile();
     this.run();
     return [];
+  }
+
+  /**
+   * Runs the step twice, the second time as {@linkcode TrainingStep.profile} does, and puts back what
+   * both runs changed.
+   *
+   * @param state The tensors that a step changes and that must stay as they are.
+   * @returns Times by kernel, the longest first; none on the host.
+   * @throws {UnsupportedFeatureError} When the device takes no time stamps.
+   */
+  async profileKeeping(state: readonly Tensor[]): Promise<KernelTime[]> {
+    const before = await this.#ctx.read(...state);
+    this.run();
+    const times = await this.profile();
+    state.forEach((tensor, i) => this.#ctx.write(tensor, before[i]!));
+    return times;
   }
 
   /** Releases what the step allocated. */

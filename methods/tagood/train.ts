@@ -334,15 +334,9 @@ class Training implements Disposable {
 
   /** Runs a step on the first batch and puts everything back as it was. */
   async #profile(): Promise<KernelTime[]> {
-    const { ctx } = this.#options;
-    const state = Object.values(this.#state());
-    const before = await ctx.read(...state);
     this.#prepare(0);
     this.#adam.learningRate.value = 0;
-    this.#step.run();
-    const times = await this.#step.profile();
-    state.forEach((tensor, i) => ctx.write(tensor, before[i]!));
-    return times;
+    return await this.#step.profileKeeping(Object.values(this.#state()));
   }
 
   #state(): Record<string, Tensor> {
