@@ -11,6 +11,7 @@ import type { Context } from "../runtime/mod.ts";
 import { createHash } from "node:crypto";
 import type { Arguments, OptionSpec } from "./_arguments.ts";
 import { adapterName, openKernels } from "./_device.ts";
+import { noteSkipped } from "./_skipped.ts";
 import type { Terminal } from "./_terminal.ts";
 
 /** The `--device` option of commands that train. */
@@ -92,7 +93,7 @@ export async function openLbfPixels(set: ImageSet, how: LbfImageOptions): Promis
     onProgress: (done) => progress.update(done),
   });
   progress.finish();
-  noteSkipped(pixels, terminal);
+  noteSkipped(pixels.skipped, terminal, "");
   const names = Array.from(pixels.origin, (index) => set.names[index]!);
   const chosen = Int32Array.from(pixels.origin, (index) => labels[index]!);
   return {
@@ -102,16 +103,6 @@ export async function openLbfPixels(set: ImageSet, how: LbfImageOptions): Promis
     identity: hashOf(names, chosen),
     [Symbol.dispose]: () => pixels[Symbol.dispose](),
   };
-}
-
-const MAX_SHOWN_SKIPS = 5;
-
-function noteSkipped({ skipped }: PixelSet, terminal: Terminal): void {
-  for (const { name, reason } of skipped.slice(0, MAX_SHOWN_SKIPS)) {
-    terminal.note(`Skipped ${name}: ${reason}`);
-  }
-  const more = skipped.length - MAX_SHOWN_SKIPS;
-  if (more > 0) terminal.note(`Skipped ${more} more`);
 }
 
 /** Names and labels, so that a resumed training is one of the same images. */

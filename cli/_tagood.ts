@@ -38,6 +38,7 @@ import { type Arguments, type OptionSpec, UsageError } from "./_arguments.ts";
 import type { CommandContext } from "./_command.ts";
 import { openSource } from "./_image_source.ts";
 import { openModel, openTraining } from "./_lbf.ts";
+import { noteSkipped } from "./_skipped.ts";
 import type { Terminal } from "./_terminal.ts";
 
 /** The options that say which tokens are objects. */
@@ -353,19 +354,6 @@ async function objectsOfImages(
   return await countObjects(path!);
 }
 
-const MAX_SHOWN_SKIPS = 5;
-
-function noteSkipped(
-  skipped: readonly { readonly name: string; readonly reason: string }[],
-  terminal: Terminal,
-): void {
-  for (const { name, reason } of skipped.slice(0, MAX_SHOWN_SKIPS)) {
-    terminal.note(`Skipped ${name}: ${reason}`);
-  }
-  const more = skipped.length - MAX_SHOWN_SKIPS;
-  if (more > 0) terminal.note(`Skipped ${more} more; the file's metadata lists all`);
-}
-
 /** Dimensions of one image of what a model gives. */
 function rowShapesOf(inspection: Inspection, kind: TaggerKind): Record<string, readonly number[]> {
   const { tokens, tagLogits, attention, featureMap, logits } = inspection;
@@ -417,6 +405,14 @@ export async function openObjects(
     classNames: labelNames(set.metadata),
     [Symbol.dispose]: () => objects[Symbol.dispose](),
   };
+}
+
+/** Most tokens that an image can have, T. */
+export function maxTokensOf({ record, objects }: Pick<OpenObjects, "record" | "objects">): number {
+  const { tokens, "feature_map": map } = record.inputs;
+  if (tokens !== undefined) return tokens[0]!;
+  if (map !== undefined) return map[1]! * map[2]!;
+  return objects.counts.reduce((a, b) => Math.max(a, b), 1);
 }
 
 /** A folder for files that go when a command ends, unless the user named one. */

@@ -32,7 +32,7 @@ import { projectFitted, type ScorableObjects, scoreProjected } from "../methods/
 import { objectRecord } from "../methods/tagood/features.ts";
 import { type Context, UserError } from "../runtime/mod.ts";
 import type { CommandContext } from "./_command.ts";
-import { labelNames, openTags, stageFile, tagSourceOf } from "./_tagood.ts";
+import { labelNames, maxTokensOf, openTags, stageFile, tagSourceOf } from "./_tagood.ts";
 
 /** What a run of the ablations reads. */
 export interface AblationSources {
@@ -286,7 +286,7 @@ export class AblationRuns implements AsyncDisposable {
       ...(how.at.validation === undefined ? {} : { validation: how.at.validation }),
       classes: this.#classNames.length,
       classNames: this.#classNames,
-      maxTokens: maxTokensOf(record),
+      maxTokens: maxTokensOf({ record, objects: train }),
       settings: how.settings,
       identity: train.path,
       ctx: this.#ctx,
@@ -501,11 +501,6 @@ interface FoundObjects {
   readonly oneTag: ObjectSet;
   readonly tests: ReadonlyMap<string, FeatureSet>;
   readonly train: FeatureSet;
-}
-
-function maxTokensOf({ inputs }: ReturnType<typeof objectRecord>): number {
-  const { tokens, "feature_map": map } = inputs;
-  return tokens === undefined ? map![1]! * map![2]! : tokens[0]!;
 }
 
 function figuresOf(scores: ReadonlyMap<string, Float32Array>): FiguresBySet {

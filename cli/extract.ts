@@ -22,6 +22,7 @@ import { type Arguments, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { describeOdin, MODEL_DEVICE_OPTION, VARIANT_OPTION, variantsOf } from "./_device.ts";
 import { openSource } from "./_image_source.ts";
+import { noteSkipped } from "./_skipped.ts";
 import { formatDuration, type Progress, type Terminal } from "./_terminal.ts";
 
 /** The command. */
@@ -95,8 +96,6 @@ export const extractCommand: Command = {
   ],
   run: runExtract,
 };
-
-const MAX_SHOWN_SKIPS = 5;
 
 async function runExtract({ args, terminal, signal }: CommandContext): Promise<void> {
   const out = args.need("out");
@@ -250,14 +249,7 @@ function describeStart(start: ExtractionStart, terminal: Terminal): void {
 
 function describeEnd(summary: ExtractionSummary, json: boolean, terminal: Terminal): void {
   const { skipped, seconds } = summary;
-  for (const { name, reason } of skipped.slice(0, MAX_SHOWN_SKIPS)) {
-    terminal.note(`Skipped ${name}: ${reason}`);
-  }
-  if (skipped.length > MAX_SHOWN_SKIPS) {
-    terminal.note(
-      `Skipped ${skipped.length - MAX_SHOWN_SKIPS} more; the file's metadata lists all`,
-    );
-  }
+  noteSkipped(skipped, terminal);
   const stages = (["decode", "preprocess", "backbone", "store"] as const)
     .map((stage) => `${stage} ${seconds[stage].toFixed(1)} s`).join(", ");
   const where = summary.path === undefined ? "Stopped" : `Wrote ${summary.path}`;

@@ -17,6 +17,7 @@ import {
   type TagoodTrained,
   trainTagood,
 } from "../methods/mod.ts";
+import { keptMetadata } from "../methods/tagood/features.ts";
 import { type Context, UserError } from "../runtime/mod.ts";
 import { type Arguments, asUsage, type OptionSpec, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
@@ -24,7 +25,7 @@ import { KERNEL_VARIANT_OPTION } from "./_device.ts";
 import { openTraining, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
 import { describeKernels } from "./_kernel_times.ts";
 import { requireNoCheckpoint, requireWritable } from "./_outputs.ts";
-import { type OpenObjects, openObjects } from "./_tagood.ts";
+import { maxTokensOf, type OpenObjects, openObjects } from "./_tagood.ts";
 import type { Progress } from "./_terminal.ts";
 
 /** The options of a training, shared by the commands that train. */
@@ -195,7 +196,7 @@ export async function trainDetector(
     ...(validation === undefined ? {} : { validation: validation.objects }),
     classes: classNames.length,
     classNames,
-    maxTokens: tokensOf(train),
+    maxTokens: maxTokensOf(train),
     settings,
     identity: [identity, ...others].join(" "),
     ctx,
@@ -227,27 +228,13 @@ export async function trainDetector(
   return { trained, detector: new Detector(fitted, { metadata }) };
 }
 
-/** Metadata of a file of object tokens that its detector keeps. */
-const KEPT_METADATA = [
-  "model",
-  "model_hash",
-  "preprocessing",
-  "value_of_feature_map",
-  "label_names",
-  "tag_names",
-];
-
 function detectorMetadata(
   { objects }: OpenObjects,
   fit: { readonly settings: TagoodSettings; readonly identity: string; readonly count: number },
 ): Record<string, string> {
-  const kept = KEPT_METADATA.flatMap((key) => {
-    const value = objects.metadata[key];
-    return value === undefined ? [] : [[key, value] as const];
-  });
   const { settings, identity: sha256, count } = fit;
   return {
-    ...Object.fromEntries(kept),
+    ...keptMetadata(objects.metadata),
     tagood: JSON.stringify(settings),
     fit: JSON.stringify([{ role: "train", path: objects.path, count, sha256 }]),
     seed: String(settings.seed),
@@ -271,14 +258,6 @@ function requireSameClasses(train: OpenObjects, validation: OpenObjects | undefi
     `Cannot train TagOOD: the classes of "${validation.objects.path}" are not those of ` +
       `"${train.objects.path}"`,
   );
-}
-
-/** Most tokens that an image of the training can have, T. */
-function tokensOf({ record, objects }: OpenObjects): number {
-  const { tokens, "feature_map": map } = record.inputs;
-  if (tokens !== undefined) return tokens[0]!;
-  if (map !== undefined) return map[1]! * map[2]!;
-  return objects.counts.reduce((a, b) => Math.max(a, b), 1);
 }
 
 async function hashOf(path: string): Promise<string> {

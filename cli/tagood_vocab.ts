@@ -20,6 +20,7 @@ import { MODEL_DEVICE_OPTION } from "./_device.ts";
 import { openSource } from "./_image_source.ts";
 import { LABELS_OPTION } from "./_lbf.ts";
 import { requireWritable } from "./_outputs.ts";
+import { noteSkipped } from "./_skipped.ts";
 import { describeReview, describeVocabulary, reviewVocabulary } from "./_vocabulary_review.ts";
 
 /** The command. */
@@ -175,16 +176,10 @@ async function featureFile({ args, terminal, signal }: CommandContext): Promise<
   });
   progress.finish();
   signal.throwIfAborted();
-  for (const { name, reason } of skipped.slice(0, MAX_SHOWN_SKIPS)) {
-    terminal.note(`Skipped ${name}: ${reason}`);
-  }
-  const more = skipped.length - MAX_SHOWN_SKIPS;
-  if (more > 0) terminal.note(`Skipped ${more} more; the file's metadata lists all`);
+  noteSkipped(skipped, terminal);
   terminal.note(`Kept the tag logits in ${work}`);
   return work;
 }
-
-const MAX_SHOWN_SKIPS = 5;
 
 function requireOnlyWithImages(args: Arguments): void {
   const stray = ["model", "work"].find((name) => args.text(name) !== undefined) ??

@@ -183,7 +183,7 @@ export interface WrittenObjects {
   readonly untagged: number;
 }
 
-/** Metadata that go on from a tagger's file to one of object tokens. */
+/** Metadata that go on from a tagger's file to one of object tokens, and on to a detector. */
 const KEPT_METADATA = [
   "model",
   "model_hash",
@@ -241,7 +241,7 @@ export async function writeObjects(
   await using writer = await FeatureWriter.open(options.out, {
     names: set.names ?? Array.from({ length: set.count }, (_, i) => String(i)),
     config: {
-      ...kept(set),
+      ...keptMetadata(set.metadata),
       ...options.metadata,
       source: set.path,
       ...(set.metadata["run_hash"] === undefined ? {} : { source_run: set.metadata["run_hash"] }),
@@ -343,10 +343,16 @@ function batchOf(set: FeatureSet, keys: readonly string[]): number {
   return Math.max(1, Math.min(512, Math.floor(BATCH_BYTES / bytes)));
 }
 
-function kept(set: FeatureSet): Record<string, string> {
+/**
+ * What a file of object tokens, and the detector that is trained on it, keep of a tagger's file.
+ *
+ * @param metadata The metadata of either file.
+ * @returns Those that are kept.
+ */
+export function keptMetadata(metadata: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
     KEPT_METADATA.flatMap((key) => {
-      const value = set.metadata[key];
+      const value = metadata[key];
       return value === undefined ? [] : [[key, value]];
     }),
   );
