@@ -6,8 +6,8 @@
 
 import type { HostArray } from "../data/feature_set.ts";
 import type { Gpu } from "../runtime/device.ts";
-import { Tensor, type TypedArray } from "../runtime/tensor.ts";
-import type { RunInput } from "./_ort_tensors.ts";
+import { Tensor } from "../runtime/tensor.ts";
+import type { RunData, RunInput } from "./_ort_tensors.ts";
 
 /** What a run gave for one piece, and how many of its rows count. */
 export interface Piece {
@@ -19,7 +19,7 @@ export interface Piece {
 
 /** Rows of an input as a piece of the fixed size; rows beyond the input's end hold anything. */
 export function cutPiece(
-  input: Tensor | HostArray,
+  input: RunInput,
   { start, count, size, gpu }: {
     start: number;
     count: number;
@@ -39,7 +39,8 @@ export function cutPiece(
     return { data: data.subarray(start * width, (start + size) * width), shape };
   }
   const whole = zeros(data, size * width);
-  whole.set(data.subarray(start * width, (start + count) * width));
+  // Both are of one kind, which the type of a union does not say.
+  whole.set(data.subarray(start * width, (start + count) * width) as never);
   return { data: whole, shape };
 }
 
@@ -75,7 +76,7 @@ function rowWidth(shape: readonly number[]): number {
 }
 
 /** An array of the same kind, zeroed. */
-function zeros<T extends TypedArray>(like: T, length: number): T {
+function zeros<T extends RunData>(like: T, length: number): T {
   return new (like.constructor as new (length: number) => T)(length);
 }
 

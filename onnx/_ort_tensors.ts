@@ -7,13 +7,18 @@
 
 import type * as Ort from "onnxruntime-web";
 import type { HostArray } from "../data/feature_set.ts";
+import { f32ToF16 } from "../data/half.ts";
 import { UserError } from "../runtime/errors.ts";
 import { type DType, Tensor, type TypedArray } from "../runtime/tensor.ts";
 import type { OnnxModel } from "./model.ts";
+import type { ElementType } from "./proto/mod.ts";
 import { inferShapes } from "./shapes.ts";
 
+/** Elements of an array of the host. */
+export type RunData = TypedArray | BigInt64Array<ArrayBuffer>;
+
 /** An input of one run; a tensor of the host has `data` too. */
-export type RunInput = Tensor | { readonly data: TypedArray; readonly shape: readonly number[] };
+export type RunInput = Tensor | { readonly data: RunData; readonly shape: readonly number[] };
 
 const ORT_TYPES = { f32: "float32", i32: "int32", u32: "uint32" } as const satisfies Record<
   DType,
@@ -38,10 +43,13 @@ export function dtypeOf(output: Ort.Tensor, label: string): DType {
   throw new TypeError(`Cannot keep the output "${label}" on the GPU: it holds ${output.type}`);
 }
 
-/** An input as onnxruntime takes it, over the same memory. */
+/**
+ * An input as onnxruntime takes it, over the same memory; an array of the host becomes what the
+ * model declares where that is another width of the same kind.
+ */
 export function toOrtTensor(
   input: RunInput,
-  { ort, onGpu }: { ort: typeof Ort; onGpu: boolean },
+  { ort, onGpu, type }: { ort: typeof Ort; onGpu: boolean; type?: ElementType | undefined },
 ): Ort.Tensor {
   if (input instanceof Tensor && onGpu) {
     if (input.offset !== 0) {
@@ -55,7 +63,16 @@ export function toOrtTensor(
     });
   }
   const { data, shape } = input;
-  if (data instanceof Float32Array) return new ort.Tensor("float32", data, shape);
+  if (data instanceof BigInt64Array) {
+    if (type === "i32") return new ort.Tensor("int32", Int32Array.from(data, Number), shape);
+    return new ort.Tensor("int64", data, shape);
+  }
+  if (data instanceof Float32Array) {
+    if (type === "f16") return new ort.Tensor("float16", f32ToF16(data), shape);
+    return new ort.Tensor("float32", data, shape);
+  }
+  if (type === "i64") return new ort.Tensor("int64", BigInt64Array.from(data, BigInt), shape);
+  if (type === "bool") return new ort.Tensor("bool", Uint8Array.from(data), shape);
   if (data instanceof Int32Array) return new ort.Tensor("int32", data, shape);
   return new ort.Tensor("uint32", data, shape);
 }

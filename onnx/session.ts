@@ -50,6 +50,17 @@ export interface SessionOptions {
   readonly name?: string;
 }
 
+/** Whole numbers of 64 bits, such as tokens of texts. */
+export interface WideArray {
+  /** The elements, row-major. */
+  readonly data: BigInt64Array<ArrayBuffer>;
+  /** The dimensions. */
+  readonly shape: readonly number[];
+}
+
+/** What an input of a run can be. */
+export type SessionInput = Tensor | HostArray | WideArray;
+
 /** Rows in one run of a model whose batch is open. */
 const OPEN_BATCH = Infinity;
 
@@ -179,7 +190,8 @@ export class OnnxSession implements AsyncDisposable {
    *
    * On webgpu, outputs stay on the GPU as tensors over onnxruntime's own buffers, without a copy;
    * dispose them, at the latest they go with the session. On wasm they are arrays on the host.
-   * Whole numbers of other widths, and bool, come to the host as i32; other floats as f32.
+   * Whole numbers of other widths, and bool, come to the host as i32; other floats as f32. Arrays
+   * go the same way: i32 where the model takes i64 or bool, f32 where it takes f16.
    *
    * @param inputs For every input a tensor (of the session's GPU; of the host on wasm) or an array.
    * @returns The outputs by name.
@@ -187,7 +199,7 @@ export class OnnxSession implements AsyncDisposable {
    * @throws {ReferenceError} After dispose.
    */
   async run(
-    inputs: Readonly<Record<string, Tensor | HostArray>>,
+    inputs: Readonly<Record<string, SessionInput>>,
   ): Promise<Record<string, Tensor | HostArray>> {
     this.#use();
     this.#check(inputs);
@@ -223,7 +235,7 @@ export class OnnxSession implements AsyncDisposable {
     return this.#session;
   }
 
-  #check(inputs: Readonly<Record<string, Tensor | HostArray>>): void {
+  #check(inputs: Readonly<Record<string, SessionInput>>): void {
     const refuse = (why: string) => new UserError(`Cannot run "${this.name}": ${why}`);
     for (const name of Object.keys(inputs)) {
       if (!this.inputs.some((input) => input.name === name)) {
@@ -262,7 +274,10 @@ export class OnnxSession implements AsyncDisposable {
       this.#releaseRetired();
       const target = { ort: this.#ort, onGpu: this.#gpu !== undefined };
       const feeds = Object.fromEntries(
-        Object.entries(inputs).map(([name, input]) => [name, toOrtTensor(input, target)]),
+        Object.entries(inputs).map(([name, input]) => {
+          const type = this.inputs.find((declared) => declared.name === name)?.type;
+          return [name, toOrtTensor(input, { ...target, type })];
+        }),
       );
       try {
         return await session.run(feeds, { logSeverityLevel: LOG_FATAL_ONLY });
@@ -299,7 +314,7 @@ export class OnnxSession implements AsyncDisposable {
 
   /** Runs a model with a fixed batch piece by piece; the last piece is padded and cut. */
   async #runPieces(
-    inputs: Readonly<Record<string, Tensor | HostArray>>,
+    inputs: Readonly<Record<string, SessionInput>>,
     rows: number,
   ): Promise<Record<string, Tensor | HostArray>> {
     const size = this.maxBatch;

@@ -6,6 +6,7 @@ import {
   type OnnxSession,
   openSession,
   readModel,
+  type SessionInput,
   writeModel,
 } from "../../onnx/mod.ts";
 import { Gpu, Host, type Kernel, Tensor, UserError } from "../../runtime/mod.ts";
@@ -218,4 +219,49 @@ Deno.test("OnnxSession.run() names the node that fails", async () => {
 Deno.test("openSession() refuses webgpu without a GPU", async () => {
   const model = await readModel(SHIPPED);
   await assertRejects(() => openSession(model, { device: "webgpu" }), TypeError, "options.gpu");
+});
+
+Deno.test("OnnxSession.run() brings arrays to the widths that a model declares", async () => {
+  using gpu = await Gpu.open();
+  const b = new GraphBuilder();
+  const ids = b.input("ids", ["N", 3], { type: "i64" });
+  const halves = b.input("halves", ["N", 3], { type: "f16" });
+  const mask = b.input("mask", ["N", 3], { type: "bool" });
+  const narrow = b.input("narrow", ["N", 3], { type: "i32" });
+  const float = (x: string) => b.node("Cast", [x], { attributes: { to: 1n } });
+  const parts = [ids, halves, mask, narrow].map(float);
+  b.output("y", parts.reduce((sum, part) => b.node("Add", [sum, part])));
+  const model = b.build();
+  const shape = [2, 3];
+  const numbers = Int32Array.of(0, 1, 2, 3, 4, 5);
+  const floats = Float32Array.from(numbers);
+  const wide = BigInt64Array.from(numbers, BigInt);
+  for (const device of ["wasm", "webgpu"] as const) {
+    await using session = await openSession(model, { device, gpu });
+    for (const [first, last] of [[numbers, wide], [wide, numbers]] as const) {
+      const { y } = await session.run({
+        ids: { data: first, shape },
+        halves: { data: floats, shape },
+        mask: { data: numbers.map((value) => value % 2), shape },
+        narrow: { data: last, shape },
+      } as Record<string, SessionInput>);
+      const [values] = y instanceof Tensor ? await gpu.read(y) : [y!.data];
+      assertEquals(values, floats.map((value) => 3 * value + value % 2), device);
+      if (y instanceof Tensor) y.dispose();
+    }
+  }
+});
+
+Deno.test("OnnxSession splits batches of whole numbers that a model fixes", async () => {
+  const b = new GraphBuilder();
+  const ids = b.input("ids", [2, 2], { type: "i64" });
+  const flat = b.node("Reshape", [ids, b.ints([4])]);
+  const table = b.constant(Float32Array.of(7, 8, 9), { shape: [3] });
+  const found = b.node("Gather", [table, flat]);
+  b.output("y", b.node("Reshape", [found, b.ints([2, 2])]));
+  await using session = await openSession(b.build(), { device: "wasm" });
+  assertEquals(session.maxBatch, 2);
+  const data = BigInt64Array.of(0n, 1n, 2n, 0n, 1n, 2n);
+  const { y } = await session.run({ ids: { data, shape: [3, 2] } });
+  assertEquals(y, { data: Float32Array.of(7, 8, 9, 7, 8, 9), shape: [3, 2] });
 });
