@@ -52,4 +52,5 @@ export * from "./score.ts";
 export * from "./scores/mod.ts";
 export * from "./scoring.ts";
 export * from "./source.ts";
+export * from "./synood/mod.ts";
 export * from "./tagood/mod.ts";
