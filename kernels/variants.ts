@@ -52,6 +52,7 @@ const ROW_OPERATIONS = [
   "keepTop",
   "softmaxExcess",
   "confidenceGradient",
+  "energyLoss",
 ] as const;
 
 const COLUMN_OPERATIONS = [
@@ -62,6 +63,7 @@ const COLUMN_OPERATIONS = [
   "insertClassTokenGradient",
   "firstRowsGradient",
   "updateCentres",
+  "lookupRowsGradient",
 ] as const;
 
 const POINTWISE = [
@@ -88,6 +90,7 @@ const POINTWISE = [
   "signStep",
   "firstRows",
   "repeatRows",
+  "lookupRows",
 ] as const;
 
 /**

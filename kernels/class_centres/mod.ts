@@ -26,10 +26,10 @@ import { type ColumnVariant, columnVariant } from "../_columns.ts";
 import { dispatchElementRows } from "../_element_rows.ts";
 import { pointwiseKernel } from "../_pointwise.ts";
 import { groupsOf, LIST_WORKGROUP, widthOf } from "../_ragged.ts";
+import { LINKED_SAMPLES, rowLinks } from "../_row_links.ts";
 import { requirePositive, requireRows, type RowOptions, type RowShape } from "../_rows.ts";
 import lossSource from "./centre_loss.wgsl" with { type: "text" };
 import { centreLossReference, updateCentresReference } from "./reference.ts";
-import linksSource from "./update_centres_links.wgsl" with { type: "text" };
 import updateSource from "./update_centres.wgsl" with { type: "text" };
 import updateNaiveSource from "./update_centres_naive.wgsl" with { type: "text" };
 
@@ -38,13 +38,6 @@ const UPDATE_NAIVE: Kernel = {
   wgsl: updateNaiveSource,
   bindings: ["read", "read", "read_write"],
   params: { begin: "u32", end: "u32", columns: "u32", classes: "u32", rate: "f32" },
-};
-
-const LINKS: Kernel = {
-  name: "update_centres_links",
-  wgsl: linksSource,
-  bindings: ["read", "read_write"],
-  params: { begin: "u32", end: "u32", classes: "u32" },
 };
 
 const UPDATE = /* @__PURE__ */ pointwiseKernel({
@@ -60,9 +53,6 @@ const LOSS = /* @__PURE__ */ pointwiseKernel({
   bindings: ["read", "read", "read", "read_write", "read_write"],
   params: { rows: "u32", columns: "u32", classes: "u32", share: "f32", factor: "f32" },
 });
-
-/** Samples that are done together: each looks at the labels of all others. */
-const CHUNK = 4096;
 
 /** Tensors of {@linkcode updateCentres} and {@linkcode centreLoss}. */
 export interface ClassCentresInputs {
@@ -168,8 +158,8 @@ function onGpu(
   const columns = width / elements;
   const groups = variant === "serial" ? groupsOf(columns) : 1;
   const workgroup = LIST_WORKGROUP[variant];
-  for (let begin = 0; begin < samples; begin += CHUNK) {
-    const end = Math.min(samples, begin + CHUNK);
+  for (let begin = 0; begin < samples; begin += LINKED_SAMPLES) {
+    const end = Math.min(samples, begin + LINKED_SAMPLES);
     if (variant === "naive") {
       ctx.dispatch(UPDATE_NAIVE, {
         buffers: [features, labels, centres],
@@ -178,19 +168,12 @@ function onGpu(
       });
       continue;
     }
-    using links = ctx.empty([end - begin, 2], "i32", { label: "links" });
-    const overrides = { WORKGROUP: workgroup };
-    ctx.dispatch(LINKS, {
-      buffers: [labels, links],
-      params: { begin, end, classes },
-      workgroups: gridFor(end - begin, workgroup),
-      overrides,
-    });
+    using links = rowLinks(ctx, labels, { begin, end, classes, workgroup });
     ctx.dispatch(UPDATE(elements, { GROUPS: groups }), {
       buffers: [features, labels, links, centres],
       params: { begin, end, columns, rate },
       workgroups: gridFor((end - begin) * columns / groups, workgroup),
-      overrides,
+      overrides: { WORKGROUP: workgroup },
     });
   }
 }

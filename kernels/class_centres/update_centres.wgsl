@@ -3,7 +3,7 @@
 //   centres[c] = (1 - rate) centres[c] + rate features[i] for i = begin, begin + 1, …, c = labels[i]
 //
 // Shapes: features: Elem[samples, columns], row-major; labels: i32[samples];
-// links: vec2<i32>[end - begin], what update_centres_links.wgsl found in these samples;
+// links: vec2<i32>[end - begin], what _row_links.wgsl found in these samples;
 // centres: Elem[classes, columns], in place.
 // Dispatch: gridFor((end - begin) columns / GROUPS, WORKGROUP), GROUPS neighbouring elements for an
 // invocation; the grid folds x into y. Only the invocations of the first sample of a class go on, and

@@ -29,6 +29,8 @@ import {
   kNearest,
   l2Normalize,
   layerNorm,
+  lookupRows,
+  lookupRowsGradient,
   matmul,
   moments,
   normHinge,
@@ -126,6 +128,9 @@ const RUNS: Readonly<Record<string, (ctx: GpuContext, x: Tensor) => unknown>> = 
   firstRowsGradient: (ctx, x) =>
     firstRowsGradient(ctx, { dY: x, offsets: ctx.upload(new Int32Array(5), [5]) }, { rows: 6 }),
   repeatRows: (ctx, x) => repeatRows(ctx, { x }, { times: 2 }),
+  lookupRows: (ctx, x) => lookupRows(ctx, { table: x, index: labels(ctx) }),
+  lookupRowsGradient: (ctx, x) =>
+    lookupRowsGradient(ctx, { dY: x, index: labels(ctx) }, { rows: 6 }),
   columnMean: (ctx, x) => columnMean(ctx, { x }),
   columnSum: (ctx, x) => columnSum(ctx, { x }),
   normHinge: (ctx, x) =>

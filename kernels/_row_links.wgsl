@@ -1,4 +1,4 @@
-// Which sample of a batch is the first of its class, and which one comes next in it.
+// Which sample of a batch is the first with its label, and which one comes next with it.
 //
 //   links[i] = (1 where no sample before i has its label, else 0; the next sample with its label, or -1)
 //
