@@ -34,6 +34,7 @@ export * from "./first_rows/mod.ts";
 export * from "./gated_product/mod.ts";
 export * from "./generalized_entropy/mod.ts";
 export * from "./gradient_norm/mod.ts";
+export * from "./group_norm/mod.ts";
 export * from "./head_energy/mod.ts";
 export * from "./k_nearest/mod.ts";
 export * from "./keep_top/mod.ts";

@@ -57,6 +57,7 @@ const ROW_OPERATIONS = [
 
 const COLUMN_OPERATIONS = [
   "batchNorm",
+  "groupNorm",
   "columnSum",
   "columnMean",
   "insertClassToken",
