@@ -6,7 +6,15 @@
 
 import type { BatchNormMode } from "../../nn/mod.ts";
 import type { InsertNorms, Trainable } from "../../onnx/mod.ts";
-import { UserError } from "../../runtime/mod.ts";
+import {
+  aboveZero,
+  notNegative,
+  requireRules,
+  type Rules,
+  shareAboveZero,
+  shareBelowOne,
+  wholeFrom,
+} from "../_rules.ts";
 
 /**
  * Which model says where the background is: `online` the one that is trained, as it is at that
@@ -66,28 +74,18 @@ export const LBF_DEFAULTS: Omit<LbfSettings, "delta" | "margin" | "shift" | "max
   seed: 0,
 };
 
-interface Rule {
-  readonly name: string;
-  readonly fits: (value: number) => boolean;
-  readonly expected: string;
-}
-
-const positive = (value: number) => value > 0 && Number.isFinite(value);
-const notNegative = (value: number) => value >= 0 && Number.isFinite(value);
-const whole = (least: number) => (value: number) => Number.isSafeInteger(value) && value >= least;
-
-const RULES: Readonly<Partial<Record<keyof LbfSettings, Rule>>> = {
-  delta: { name: "δ (delta)", fits: (v) => v > 0 && v <= 1, expected: "above 0 and at most 1" },
-  margin: { name: "μ (margin)", fits: notNegative, expected: "0 or more" },
-  weight: { name: "λ (weight)", fits: notNegative, expected: "0 or more" },
-  epochs: { name: "the number of epochs", fits: whole(1), expected: "a whole number from 1" },
-  batch: { name: "the batch", fits: whole(1), expected: "a whole number from 1" },
-  learningRate: { name: "the learning rate", fits: positive, expected: "above 0" },
-  momentum: { name: "the momentum", fits: (v) => v >= 0 && v < 1, expected: "0 to below 1" },
-  weightDecay: { name: "the weight decay", fits: notNegative, expected: "0 or more" },
-  maxNorm: { name: "the largest gradient norm", fits: positive, expected: "above 0" },
-  shift: { name: "the shift", fits: whole(0), expected: "a whole number from 0" },
-  seed: { name: "the seed", fits: whole(0), expected: "a whole number from 0" },
+const RULES: Rules<LbfSettings> = {
+  delta: shareAboveZero("δ (delta)"),
+  margin: notNegative("μ (margin)"),
+  weight: notNegative("λ (weight)"),
+  epochs: wholeFrom(1, "the number of epochs"),
+  batch: wholeFrom(1, "the batch"),
+  learningRate: aboveZero("the learning rate"),
+  momentum: shareBelowOne("the momentum"),
+  weightDecay: notNegative("the weight decay"),
+  maxNorm: aboveZero("the largest gradient norm"),
+  shift: wholeFrom(0, "the shift"),
+  seed: wholeFrom(0, "the seed"),
 };
 
 /**
@@ -111,10 +109,6 @@ const RULES: Readonly<Partial<Record<keyof LbfSettings, Rule>>> = {
  * ```
  */
 export function requireLbfSettings(settings: LbfSettings): LbfSettings {
-  for (const [key, { name, fits, expected }] of Object.entries(RULES)) {
-    const value = settings[key as keyof LbfSettings] as number | undefined;
-    if (value === undefined || fits(value)) continue;
-    throw new UserError(`Cannot tune: ${name} must be ${expected}: it is ${value}`);
-  }
+  requireRules(settings, RULES, "tune");
   return settings;
 }

@@ -5,6 +5,15 @@
  */
 
 import { UserError } from "../../runtime/mod.ts";
+import {
+  aboveZero,
+  notNegative,
+  requireRules,
+  type Rules,
+  shareAboveZero,
+  shareBelowOne,
+  wholeFrom,
+} from "../_rules.ts";
 
 /** Whose training: the paper's, or that of the authors' code where it differs. */
 export type TagoodVariant = "paper" | "code";
@@ -111,47 +120,23 @@ export function centreRateOf(
   return settings.centreRate ?? Math.min(1, PAPER_TRAVEL / updates);
 }
 
-interface Rule {
-  readonly name: string;
-  readonly fits: (value: number) => boolean;
-  readonly expected: string;
-}
-
-const share = (value: number) => value >= 0 && value < 1;
-const notNegative = (value: number) => value >= 0 && Number.isFinite(value);
-const whole = (least: number) => (value: number) => Number.isSafeInteger(value) && value >= least;
-
-const wholeFromOne = (name: string): Rule => ({
-  name,
-  fits: whole(1),
-  expected: "a whole number from 1",
-});
-
-const RULES: Readonly<Partial<Record<keyof TagoodSettings, Rule>>> = {
-  width: wholeFromOne("the width"),
-  depth: { name: "the depth", fits: whole(0), expected: "a whole number from 0" },
-  heads: wholeFromOne("the number of heads"),
-  hidden: wholeFromOne("the hidden width"),
-  dropout: { name: "the dropout", fits: share, expected: "0 to below 1" },
-  attentionDropout: { name: "the attention dropout", fits: share, expected: "0 to below 1" },
-  alpha: { name: "α (alpha)", fits: notNegative, expected: "0 or more" },
-  beta: { name: "β (beta)", fits: notNegative, expected: "0 or more" },
-  centreRate: {
-    name: "γ₂ (the centre rate)",
-    fits: (v) => v > 0 && v <= 1,
-    expected: "above 0 and at most 1",
-  },
-  learningRate: {
-    name: "the learning rate",
-    fits: (v) => v > 0 && Number.isFinite(v),
-    expected: "above 0",
-  },
-  finalRate: { name: "the final rate", fits: notNegative, expected: "0 or more" },
-  weightDecay: { name: "the weight decay", fits: notNegative, expected: "0 or more" },
-  batch: wholeFromOne("the batch"),
-  epochs: wholeFromOne("the number of epochs"),
-  patience: wholeFromOne("the patience"),
-  seed: { name: "the seed", fits: whole(0), expected: "a whole number from 0" },
+const RULES: Rules<TagoodSettings> = {
+  width: wholeFrom(1, "the width"),
+  depth: wholeFrom(0, "the depth"),
+  heads: wholeFrom(1, "the number of heads"),
+  hidden: wholeFrom(1, "the hidden width"),
+  dropout: shareBelowOne("the dropout"),
+  attentionDropout: shareBelowOne("the attention dropout"),
+  alpha: notNegative("α (alpha)"),
+  beta: notNegative("β (beta)"),
+  centreRate: shareAboveZero("γ₂ (the centre rate)"),
+  learningRate: aboveZero("the learning rate"),
+  finalRate: notNegative("the final rate"),
+  weightDecay: notNegative("the weight decay"),
+  batch: wholeFrom(1, "the batch"),
+  epochs: wholeFrom(1, "the number of epochs"),
+  patience: wholeFrom(1, "the patience"),
+  seed: wholeFrom(0, "the seed"),
 };
 
 /**
@@ -174,11 +159,7 @@ const RULES: Readonly<Partial<Record<keyof TagoodSettings, Rule>>> = {
  * ```
  */
 export function requireTagoodSettings(settings: TagoodSettings): TagoodSettings {
-  for (const [key, { name, fits, expected }] of Object.entries(RULES)) {
-    const value = settings[key as keyof TagoodSettings] as number | undefined;
-    if (value === undefined || fits(value)) continue;
-    throw new UserError(`Cannot train TagOOD: ${name} must be ${expected}: it is ${value}`);
-  }
+  requireRules(settings, RULES, "train TagOOD");
   const { variant, width, heads } = settings;
   if (width % heads !== 0) {
     throw new UserError(
