@@ -175,3 +175,72 @@ export function webpFault(bytes: Uint8Array): string | undefined {
   }
   return undefined;
 }
+
+/** Width and height that a header names, in pixels. */
+interface HeaderSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The size that the first frame of a JPEG names; undefined when it comes later than these bytes. */
+function jpegSize(bytes: Uint8Array): HeaderSize | undefined {
+  let at = 2;
+  while (at < bytes.length) {
+    at = bytes.indexOf(0xff, at);
+    if (at < 0) return undefined;
+    while (bytes[at] === 0xff) at++;
+    const marker = bytes[at++];
+    if (marker === undefined || at + 2 > bytes.length) return undefined;
+    if (marker === 0x01 || (marker >= 0xd0 && marker <= 0xd9)) continue;
+    // Entropy-coded data has no size, and a frame would have come before it.
+    if (marker === 0xda) return undefined;
+    if (isFrame(marker)) {
+      if (at + 7 > bytes.length) return undefined;
+      return {
+        height: bytes[at + 3]! * 256 + bytes[at + 4]!,
+        width: bytes[at + 5]! * 256 + bytes[at + 6]!,
+      };
+    }
+    at += Math.max(2, bytes[at]! * 256 + bytes[at + 1]!);
+  }
+  return undefined;
+}
+
+/** The size that a PNG's header names. */
+function pngSize(bytes: Uint8Array): HeaderSize | undefined {
+  if (bytes.length < 24 || !hasText(bytes, 12, "IHDR")) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return { width: view.getUint32(16), height: view.getUint32(20) };
+}
+
+/** The size that the first chunk of a WebP names: lossy, lossless or extended. */
+function webpSize(bytes: Uint8Array): HeaderSize | undefined {
+  if (bytes.length < 30) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (hasText(bytes, 12, "VP8X")) {
+    const sideAt = (at: number) => 1 + view.getUint16(at, true) + bytes[at + 2]! * 65536;
+    return { width: sideAt(24), height: sideAt(27) };
+  }
+  if (hasText(bytes, 12, "VP8L")) {
+    const bits = view.getUint32(21, true);
+    return { width: 1 + (bits & 0x3fff), height: 1 + (bits >>> 14 & 0x3fff) };
+  }
+  if (!hasText(bytes, 12, "VP8 ")) return undefined;
+  return { width: view.getUint16(26, true) & 0x3fff, height: view.getUint16(28, true) & 0x3fff };
+}
+
+const SIZES: Readonly<Record<ImageFormat, (bytes: Uint8Array) => HeaderSize | undefined>> = {
+  jpeg: jpegSize,
+  png: pngSize,
+  webp: webpSize,
+};
+
+/**
+ * The size that the beginning of a file names; undefined where that does not reach so far, is
+ * damaged, or the image says it only at its end.
+ */
+export function headerSize(bytes: Uint8Array): HeaderSize | undefined {
+  const format = sniff(bytes);
+  const size = typeof format === "string" ? SIZES[format](bytes) : undefined;
+  return size !== undefined && size.width > 0 && size.height > 0 ? size : undefined;
+}

@@ -184,3 +184,42 @@ export function alignLabels(
   }
   return { labels, unknownClasses: names, unknownCount };
 }
+
+/**
+ * Some images of a set, in the order that is given, with their names, labels and classes.
+ *
+ * @param set The set.
+ * @param indices Places in it.
+ * @returns A set of these images; the classes keep their numbers.
+ * @throws {RangeError} If there is no image at a place.
+ *
+ * @example The last one first
+ * ```ts
+ * import { openImages, subsetImages } from "@oodgpu/oodgpu/data";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const folder = await Deno.makeTempDir();
+ * for (const name of ["1.jpg", "2.jpg", "3.jpg"]) {
+ *   await Deno.writeFile(`${folder}/${name}`, new Uint8Array(1));
+ * }
+ * const some = subsetImages(await openImages(folder), [2, 0]);
+ * assertEquals(some.names, ["3.jpg", "1.jpg"]);
+ * await Deno.remove(folder, { recursive: true });
+ * ```
+ */
+export function subsetImages(set: ImageSet, indices: readonly number[]): ImageSet {
+  const wrong = indices.find((index) =>
+    !(Number.isInteger(index) && set.names[index] !== undefined)
+  );
+  if (wrong !== undefined) {
+    throw new RangeError(`Cannot take image ${wrong} of "${set.path}": it has ${set.count} images`);
+  }
+  return {
+    ...set,
+    count: indices.length,
+    names: indices.map((index) => set.names[index]!),
+    labels: Int32Array.from(indices, (index) => set.labels[index]!),
+    item: (index) => set.item(indices[index]!),
+    read: (index) => set.read(indices[index]!),
+  };
+}

@@ -5,4 +5,45 @@
  * @module
  */
 
+export {
+  type ContextCounts,
+  type ContextImages,
+  type Contexts,
+  type ContextsKind,
+  type ContextsSource,
+  type DroppedElements,
+  elementsOf,
+  fitContexts,
+  type FitContextsOptions,
+  type FittedContexts,
+  type FrequentElement,
+  frequentElements,
+  type GivenElements,
+  loadContexts,
+  parseContexts,
+  saveContexts,
+} from "./contexts.ts";
+export { readElements } from "./element_file.ts";
+export {
+  type AskedElements,
+  askElements,
+  type AskElementsOptions,
+  CONTEXT_QUESTION,
+  endpointAddress,
+  EndpointError,
+} from "./endpoint.ts";
 export * from "./label_set.ts";
+export {
+  type InformativeImage,
+  type MeasuredImages,
+  measureImages,
+  selectInformative,
+  type ShortClass,
+  shortClasses,
+} from "./selection.ts";
+export {
+  DEFAULT_TAG_RULE,
+  tagElements,
+  type TagElementsOptions,
+  type TagRule,
+} from "./tag_elements.ts";

@@ -1,0 +1,94 @@
+/**
+ * Elements out of what a vision-language model says: a list in JSON, fenced or among other words, or
+ * one that it just writes down.
+ *
+ * @module
+ */
+
+/** Words that a name may have; what is longer is a sentence. */
+const MAX_WORDS = 6;
+
+/** Keys under which models put a list or its items. */
+const LIST_KEYS: readonly string[] = ["elements", "objects", "items", "things", "list"];
+const ITEM_KEYS: readonly string[] = ["name", "element", "object", "item", "label"];
+
+/** What says that there is nothing. */
+const NOTHING_REGEXP = /^(?:none|nothing|n\/?a|no (?:other )?(?:elements?|objects?|things?))\b/i;
+
+/** The elements in an answer; none when it names nothing. */
+export function parseAnswer(answer: string): string[] {
+  const text = answer.replaceAll(/<think>[\s\S]*?(?:<\/think>|$)/g, " ").trim();
+  return (jsonElements(text) ?? writtenElements(text)).map(withoutMarks)
+    .filter((element) => element !== "" && !NOTHING_REGEXP.test(element));
+}
+
+/** The first list or object in a text that reads as JSON, or nearly so. */
+function jsonElements(text: string): string[] | undefined {
+  for (const [open, close] of [["{", "}"], ["[", "]"]] as const) {
+    const [from, to] = [text.indexOf(open), text.lastIndexOf(close)];
+    if (from < 0 || to < from) continue;
+    const found = elementsIn(parsed(text.slice(from, to + 1)));
+    if (found !== undefined) return found;
+  }
+  // Several lists, single quotes, comments, or an answer that was cut off.
+  const from = text.indexOf("[");
+  if (from < 0) return undefined;
+  const to = text.indexOf("]", from);
+  const inside = text.slice(from + 1, to < 0 ? undefined : to);
+  const exact = elementsIn(parsed(`[${inside}]`));
+  if (exact !== undefined) return exact;
+  const quoted = [...inside.matchAll(/"([^"\n]*)"|(?<![\p{L}\p{N}])'([^'\n]*)'/gu)]
+    .map(([, double, single]) => double ?? single!);
+  if (quoted.length > 0) return quoted;
+  return to < 0 ? undefined : inside.split(/[,;\n]/);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The texts of a list, of objects with a name each, or of a list in an object. */
+function elementsIn(value: unknown): string[] | undefined {
+  if (Array.isArray(value)) return value.flatMap(elementIn);
+  if (typeof value !== "object" || value === null) return undefined;
+  const record = value as Record<string, unknown>;
+  const list = LIST_KEYS.map((key) => record[key]).find(Array.isArray) ??
+    Object.values(record).find(Array.isArray);
+  return list === undefined ? undefined : elementsIn(list);
+}
+
+function elementIn(value: unknown): string[] {
+  if (typeof value === "string") return [value];
+  if (typeof value !== "object" || value === null) return [];
+  const record = value as Record<string, unknown>;
+  const name = ITEM_KEYS.map((key) => record[key]).find((item) => typeof item === "string");
+  return name === undefined ? [] : [name as string];
+}
+
+/** Items of lines or of a list with commas; a sentence that leads to them is none. */
+function writtenElements(text: string): string[] {
+  const lines = text.replaceAll(/```[a-z]*/gi, "\n").split("\n")
+    .map((line) => line.replace(/^.*:\s*(?=$|\S)/, (lead) => isLead(lead) ? "" : lead).trim())
+    .filter((line) => line !== "");
+  return lines.flatMap((line) => line.split(/[,;]|\s+and\s+/))
+    .filter((item) => item.trim().split(/\s+/).length <= MAX_WORDS);
+}
+
+/** Whether words before a colon announce a list, rather than being an item with a remark. */
+function isLead(lead: string): boolean {
+  return lead.trim().split(/\s+/).length > 1 ||
+    LIST_KEYS.includes(lead.slice(0, lead.indexOf(":")).toLowerCase());
+}
+
+/** An item without bullets, numbers, quotes, marks of emphasis, articles and the final stop. */
+function withoutMarks(item: string): string {
+  return item.trim()
+    .replace(/^(?:[-*•–—+]|\d+\s*[.):])\s*/, "")
+    .replace(/^["'“”‘’`*_]+|["'“”‘’`*_.,;]+$/g, "")
+    .replace(/^(?:and\s+)?(?:an?|the|some)\s+/i, "")
+    .trim();
+}
