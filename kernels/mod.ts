@@ -15,6 +15,7 @@
 export type { OutOption } from "./_out.ts";
 export * from "./activation/mod.ts";
 export * from "./add/mod.ts";
+export * from "./add_channels/mod.ts";
 export * from "./augment/mod.ts";
 export * from "./background_mask/mod.ts";
 export * from "./batch_norm/mod.ts";
@@ -69,6 +70,7 @@ export * from "./row_reduce/mod.ts";
 export * from "./sign_step/mod.ts";
 export * from "./softmax/mod.ts";
 export * from "./softmax_excess/mod.ts";
+export * from "./squared_error/mod.ts";
 export * from "./store_value/mod.ts";
 export * from "./tag_rule/mod.ts";
 export * from "./variants.ts";

@@ -51,6 +51,7 @@ const ROW_OPERATIONS = [
   "gradientNorm",
   "keepTop",
   "softmaxExcess",
+  "squaredError",
   "confidenceGradient",
   "energyLoss",
 ] as const;
@@ -71,6 +72,8 @@ const POINTWISE = [
   "activation",
   "activationGradient",
   "add",
+  "addChannels",
+  "addChannelsGradient",
   "addInto",
   "scale",
   "mul",
