@@ -1,10 +1,13 @@
 /**
- * Normalisation of rows that can be differentiated.
+ * Normalisation of rows, and of maps by groups, that can be differentiated.
  *
  * @module
  */
 
 import {
+  groupNorm as groupNormKernel,
+  type GroupNormActivation,
+  groupNormGradient,
   l2Normalize as l2NormalizeKernel,
   l2NormalizeGradient,
   layerNorm as layerNormKernel,
@@ -93,6 +96,74 @@ export function l2Normalize(tape: Tape, x: Variable): Variable {
     output: l2NormalizeKernel(tape.ctx, { x: x.value }),
     backward: (dY, gradients) => {
       gradients.send(x, l2NormalizeGradient(gradients.ctx, { x: x.value, dY }));
+    },
+  });
+}
+
+/** What {@linkcode groupNorm} learns. */
+export interface GroupNormParameters {
+  /** f32 [C]. */
+  readonly weight: Variable;
+  /** f32 [C]. */
+  readonly bias: Variable;
+}
+
+/** Options of {@linkcode groupNorm}. */
+export interface GroupNormOptions {
+  /** Groups of channels, a divisor of their number. */
+  readonly groups: number;
+  /** Added to the variance; 1e-5 by default. */
+  readonly epsilon?: number;
+  /** Applied in the same kernel; none by default. */
+  readonly activation?: GroupNormActivation;
+}
+
+/**
+ * Group normalisation of maps.
+ *
+ * @param tape The tape.
+ * @param x f32 [N, H, W, C].
+ * @param parameters Weight and bias.
+ * @param options Groups, epsilon, activation.
+ * @returns f32 [N, H, W, C].
+ * @throws {ShapeError} When the shapes do not fit.
+ * @throws {RangeError} When the groups do not divide the channels.
+ *
+ * @example One group of two channels
+ * ```ts
+ * import { groupNorm, Tape, Variable } from "@oodgpu/oodgpu/nn";
+ * import { Host } from "@oodgpu/oodgpu/runtime";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using host = new Host();
+ * const of = (...values: number[]) => new Variable(host.upload(new Float32Array(values), [2]));
+ * const x = new Variable(host.upload(new Float32Array([1, 3]), [1, 1, 1, 2]));
+ * const parameters = { weight: of(1, 1), bias: of(0, 5) };
+ * const y = groupNorm(new Tape(host), x, parameters, { groups: 1, epsilon: 3 });
+ * assertEquals([...y.value.data], [-0.5, 5.5]);
+ * ```
+ */
+export function groupNorm(
+  tape: Tape,
+  x: Variable,
+  { weight, bias }: GroupNormParameters,
+  options: GroupNormOptions,
+): Variable {
+  const inputs = { x: x.value, weight: weight.value, bias: bias.value };
+  const { y, mean, inverse } = groupNormKernel(tape.ctx, inputs, options);
+  return tape.operation({
+    inputs: [x, weight, bias],
+    output: y,
+    saved: [mean, inverse],
+    backward: (dY, gradients) => {
+      const made = groupNormGradient(gradients.ctx, { ...inputs, mean, inverse, dY }, {
+        ...options,
+        outWeight: gradients.out(weight),
+        outBias: gradients.out(bias),
+      });
+      gradients.send(x, made.dX);
+      gradients.send(weight, made.dWeight);
+      gradients.send(bias, made.dBias);
     },
   });
 }

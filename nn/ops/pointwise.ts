@@ -9,10 +9,13 @@ import {
   activationGradient,
   type ActivationOptions,
   add as addKernel,
+  addChannels as addChannelsKernel,
+  addChannelsGradient,
   dropout as dropoutKernel,
   type DropoutOptions,
   mul as mulKernel,
   mulGradient,
+  scale as scaleKernel,
 } from "../../kernels/mod.ts";
 import type { Tape } from "../tape.ts";
 import type { Variable } from "../variable.ts";
@@ -94,6 +97,38 @@ export function add(
 }
 
 /**
+ * A map plus one number for each image and channel, such as the embedding of a time step.
+ *
+ * @param tape The tape.
+ * @param x f32 [N, H, W, C].
+ * @param v f32 [N, C].
+ * @returns f32 [N, H, W, C].
+ * @throws {ShapeError} When the shapes do not fit.
+ *
+ * @example Two pixels of one channel
+ * ```ts
+ * import { addChannels, Tape, Variable } from "@oodgpu/oodgpu/nn";
+ * import { Host } from "@oodgpu/oodgpu/runtime";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using host = new Host();
+ * const x = new Variable(host.upload(new Float32Array([1, 2]), [1, 1, 2, 1]));
+ * const v = new Variable(host.upload(new Float32Array([10]), [1, 1]));
+ * assertEquals([...addChannels(new Tape(host), x, v).value.data], [11, 12]);
+ * ```
+ */
+export function addChannels(tape: Tape, x: Variable, v: Variable): Variable {
+  return tape.operation({
+    inputs: [x, v],
+    output: addChannelsKernel(tape.ctx, { x: x.value, v: v.value }),
+    backward: (dY, gradients) => {
+      gradients.send(x, dY);
+      if (gradients.wants(v)) gradients.send(v, addChannelsGradient(gradients.ctx, { dY }));
+    },
+  });
+}
+
+/**
  * The product of two variables of one shape, or of a map and one factor per image and channel.
  *
  * @param tape The tape.
@@ -151,6 +186,35 @@ export function dropout(tape: Tape, x: Variable, options: DropoutOptions): Varia
     output: dropoutKernel(tape.ctx, { x: x.value }, options),
     backward: (dY, gradients) => {
       gradients.send(x, dropoutKernel(gradients.ctx, { x: dY }, options));
+    },
+  });
+}
+
+/**
+ * A multiple of a variable.
+ *
+ * @param tape The tape.
+ * @param x Any shape.
+ * @param options The factor.
+ * @returns factor * x.
+ *
+ * @example Half
+ * ```ts
+ * import { scale, Tape, Variable } from "@oodgpu/oodgpu/nn";
+ * import { Host } from "@oodgpu/oodgpu/runtime";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using host = new Host();
+ * const x = new Variable(host.upload(new Float32Array([1, 2]), [2]));
+ * assertEquals([...scale(new Tape(host), x, { factor: 0.5 }).value.data], [0.5, 1]);
+ * ```
+ */
+export function scale(tape: Tape, x: Variable, { factor }: { readonly factor: number }): Variable {
+  return tape.operation({
+    inputs: [x],
+    output: scaleKernel(tape.ctx, { x: x.value }, { factor }),
+    backward: (dY, gradients) => {
+      gradients.send(x, scaleKernel(gradients.ctx, { x: dY }, { factor }));
     },
   });
 }

@@ -117,7 +117,7 @@ export function pad2d(tape: Tape, x: Variable, options: Pad2dOptions): Variable 
  *
  * @param tape The tape.
  * @param x f32 [N, H, W, C].
- * @param size The new height and width.
+ * @param to The new height and width, or a whole factor of both.
  * @returns f32 [N, height, width, C].
  *
  * @example Twice as wide
@@ -129,14 +129,16 @@ export function pad2d(tape: Tape, x: Variable, options: Pad2dOptions): Variable 
  * using host = new Host();
  * const x = new Variable(host.upload(new Float32Array([1, 2]), [1, 1, 2, 1]));
  * assertEquals([...resizeNearest(new Tape(host), x, [1, 4]).value.data], [1, 1, 2, 2]);
+ * assertEquals(resizeNearest(new Tape(host), x, { scale: 2 }).shape, [1, 2, 4, 1]);
  * ```
  */
 export function resizeNearest(
   tape: Tape,
   x: Variable,
-  size: readonly [height: number, width: number],
+  to: readonly [height: number, width: number] | { readonly scale: number },
 ): Variable {
   const [, height, width] = x.shape;
+  const size = "scale" in to ? [to.scale * height!, to.scale * width!] as const : to;
   return tape.operation({
     inputs: [x],
     output: resizeKernel(tape.ctx, { x: x.value }, { size }),
