@@ -138,6 +138,8 @@ const TAGGER_PARTS: readonly [part: InspectionPart, title: string][] = [
   ["attention", "attention"],
 ];
 
+const EMBED_PARTS: typeof PARTS = [["imageEmbed", "embeddings"]];
+
 const TITLE_WIDTH = 16;
 
 /**
@@ -157,6 +159,8 @@ export function describeModel(found: Inspection): string {
     line("outputs", values(found.outputs)),
     ...PARTS.map(([part, title]) => line(title, describePart(found, part))),
     ...taggerLines(found, line),
+    ...EMBED_PARTS.filter(([part]) => part in found)
+      .map(([part, title]) => line(title, describePart(found, part))),
     line("blocks", `${found.blocks.length} that end in a feature map`),
     line("preprocessing", describePreprocessing(found)),
     line("labels", listNames(found.labels)),

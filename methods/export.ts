@@ -118,6 +118,7 @@ const PARTS: Readonly<Record<string, InspectionPart>> = {
   tokens: "tokens",
   "tag_logits": "tagLogits",
   attention: "attention",
+  "image_embed": "imageEmbed",
 };
 
 /** Why a model's graph cannot give a key. */

@@ -69,7 +69,7 @@ export async function loadModel(options: ExtractionOptions): Promise<LoadedModel
 }
 
 /** The hash of the file; of the whole model where its data lie in other files. */
-async function hashModel(source: string | Uint8Array, model: OnnxModel): Promise<string> {
+export async function hashModel(source: string | Uint8Array, model: OnnxModel): Promise<string> {
   const bytes = typeof source === "string" ? await Deno.readFile(source) : source;
   let data = 0;
   for (const tensor of model.graph.initializers.values()) data += tensor.rawData?.length ?? 0;
@@ -87,7 +87,9 @@ export interface Executor extends AsyncDisposable {
   readonly gpu: Gpu | undefined;
 }
 
-export async function openExecutor(options: ExtractionOptions): Promise<Executor> {
+export async function openExecutor(
+  options: Pick<ExtractionOptions, "device" | "gpu">,
+): Promise<Executor> {
   const { device = "auto" } = options;
   const wasm = (): Executor => ({
     device: "wasm",

@@ -16,4 +16,5 @@ export const HINT: Readonly<Record<Exclude<InspectionPart, "image">, string>> = 
   tagLogits: 'name the value [N, M] in the sidecar ("outputs": {"tag_logits": …})',
   attention: "name the weights of its last cross-attention, [N, M, T] or [N, H, M, T], in the " +
     'sidecar ("outputs": {"attention": …})',
+  imageEmbed: 'name the value [N, D] in the sidecar ("outputs": {"image_embed": …})',
 };

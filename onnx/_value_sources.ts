@@ -13,6 +13,7 @@ const PARTS: Readonly<Record<keyof SidecarOutputs, KeyPart>> = {
   tokens: "tokens",
   "tag_logits": "tagLogits",
   attention: "attention",
+  "image_embed": "imageEmbed",
 };
 
 /** What an inspection calls a key. */

@@ -24,7 +24,7 @@ import type {
  * channels of the last feature map, or of the `block`'s), `labels` in the model's order,
  * `head.weight`, `head.bias`, and if asked for `feature_map` and `odin_logits`; of a tagger
  * `tokens`, `tag_logits` and `attention`, summed over its heads, and the tags' names and thresholds
- * in the metadata. `keys` takes fewer of them, and `reduce` stores what it makes of them instead.
+ * in the metadata; of an image encoder beside a text encoder `image_embed`. `keys` takes fewer of them, and `reduce` stores what it makes of them instead.
  * The metadata say how the file was made and name the images. Nothing in it depends on time or
  * chance: a run that was stopped and resumed leaves the same bytes.
  *

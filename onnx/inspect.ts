@@ -10,6 +10,7 @@ import { type Classifier, findClassifier } from "./_classifier.ts";
 import { findFeatureMap } from "./_feature_map.ts";
 import { GraphView, lastLength } from "./_graph_view.ts";
 import { HINT } from "./_hints.ts";
+import { findImageEmbed, noClassifierBeside } from "./_image_embed.ts";
 import { findImage } from "./_image_input.ts";
 import { checkLabels, checkNames, namedHead } from "./_sidecar_fit.ts";
 import { findTagger, noClassifier } from "./_tagger.ts";
@@ -31,7 +32,8 @@ import type { Sidecar } from "./sidecar.ts";
  * global average pooling or directly before it; anything nonlinear in between means that the logits
  * are no linear function of the pooled features, and then there is no head and the reason says so.
  * A tagger, of which the sidecar lists the tags or names the scores, is no classifier unless the
- * sidecar says something of classes.
+ * sidecar says something of classes. Nor is a model of which an output is called `image_embeds`, or
+ * of which the sidecar names the embeddings.
  *
  * @param model The model.
  * @param options `sidecar`: what it says goes before what is found.
@@ -56,7 +58,9 @@ export function inspect(model: OnnxModel, options: { sidecar?: Sidecar } = {}): 
   const view = new GraphView(model);
   checkNames(sidecar, view);
   const { image, reason: imageReason } = findImage(model.graph.inputs, sidecar.input);
-  const found = noClassifier(view, sidecar) ?? findClassifier(view, outputs);
+  const imageEmbed = findImageEmbed(view, sidecar);
+  const found = noClassifier(view, sidecar) ?? noClassifierBeside(imageEmbed, view, sidecar) ??
+    findClassifier(view, outputs);
   const { logits, features } = found;
   const { head, reason: headReason } = chooseHead(sidecar.head, { view, found });
   const { featureMap, reason: mapReason } = findFeatureMap(features, {
@@ -81,6 +85,7 @@ export function inspect(model: OnnxModel, options: { sidecar?: Sidecar } = {}): 
     ...(featureMap && { featureMap }),
     blocks: findBlocks(view),
     ...tagger.found,
+    ...(imageEmbed && { imageEmbed }),
     ...(labels && { labels }),
     reasons: givenReasons({
       image: imageReason,

@@ -84,7 +84,8 @@ export type InspectionPart =
   | "featureMap"
   | "tokens"
   | "tagLogits"
-  | "attention";
+  | "attention"
+  | "imageEmbed";
 
 /** What preprocessing a model wants. */
 export interface ModelPreprocessing {
@@ -126,6 +127,11 @@ export interface Inspection {
   readonly tagLogits?: ValueSource;
   /** Attention from tags to tokens, [N, M, T] or [N, H, M, T], when the sidecar names it. */
   readonly attention?: ValueSource;
+  /**
+   * Embeddings of images, [N, D], where the sidecar names them or an output is called
+   * `image_embeds`.
+   */
+  readonly imageEmbed?: ValueSource;
   /** Names of a tagger's M tags, when the sidecar lists them. */
   readonly tags?: readonly string[];
   /** From which probability on a tag is predicted: one for all, or one each. */

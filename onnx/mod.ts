@@ -58,5 +58,7 @@ export * from "./session.ts";
 export * from "./shapes.ts";
 export * from "./sidecar.ts";
 export * from "./tensor.ts";
+export * from "./tokenizer.ts";
 export * from "./value_info.ts";
+export * from "./vision_language.ts";
 export { DEFAULT_OPSET, MAX_IR_VERSION, OPSET_RANGE } from "./versions.ts";

@@ -6,8 +6,18 @@
  */
 
 import { type PreprocessSpec, validatePreprocessSpec } from "../kernels/preprocess/spec.ts";
-import { UserError } from "../runtime/errors.ts";
-import { nearestName } from "../runtime/nearest.ts";
+import {
+  asRecord,
+  asString,
+  asStrings,
+  at,
+  checkKeys,
+  kindOf,
+  readJson,
+  refuse,
+  type Where,
+} from "./_json.ts";
+import { findPreprocessor } from "./_preprocessor_config.ts";
 
 /** The values of a model that extraction can store, by the key of the feature file. */
 export interface SidecarOutputs {
@@ -23,6 +33,8 @@ export interface SidecarOutputs {
   readonly "tag_logits"?: string;
   /** Attention from tags to tokens, [N, M, T] or, by heads, [N, H, M, T]. */
   readonly attention?: string;
+  /** Embeddings of images beside those of texts, [N, D]. */
+  readonly "image_embed"?: string;
 }
 
 /** The keys of {@linkcode SidecarOutputs}. */
@@ -33,6 +45,7 @@ export const OUTPUT_KEYS: readonly (keyof SidecarOutputs)[] = [
   "tokens",
   "tag_logits",
   "attention",
+  "image_embed",
 ];
 
 /** Where the linear classifier's parameters are. */
@@ -68,11 +81,13 @@ export interface Sidecar {
 }
 
 /**
- * Reads the sidecar of a model.
+ * Reads the sidecar of a model. Where it says nothing of the preprocessing, a
+ * `preprocessor_config.json` in the model's folder does (or above it, when that is `onnx`), as
+ * exports from the Hugging Face hub have it.
  *
  * @param modelPath Path of the model: `a/b.onnx` has its sidecar at `a/b.json`.
- * @returns The sidecar, or undefined when there is none.
- * @throws {UserError} When the file is no JSON, or says something that is not understood.
+ * @returns The sidecar, or undefined when there is neither.
+ * @throws {UserError} When a file is no JSON, or says something that is not understood.
  *
  * @example The project's own model
  * ```ts
@@ -85,20 +100,11 @@ export interface Sidecar {
  */
 export async function loadSidecar(modelPath: string): Promise<Sidecar | undefined> {
   const path = sidecarPath(modelPath);
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw new UserError(`Cannot read "${path}": ${(error as Error).message}`, { cause: error });
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`Cannot read "${path}": it is not JSON (${(error as Error).message})`);
-  }
-  return parseSidecar(value, { name: path });
+  const value = await readJson(path);
+  const sidecar = value === undefined ? undefined : parseSidecar(value, { name: path });
+  if (sidecar?.preprocessing !== undefined) return sidecar;
+  const preprocessing = await findPreprocessor(modelPath);
+  return preprocessing === undefined ? sidecar : { ...sidecar, preprocessing };
 }
 
 /**
@@ -158,10 +164,10 @@ export function parseSidecar(value: unknown, options: { name?: string } = {}): S
     sidecar.preprocessing = parsePreprocessing(record.preprocessing, at(context, "preprocessing"));
   }
   if (record.labels !== undefined) {
-    sidecar.labels = parseNames(record.labels, at(context, "labels"), "class");
+    sidecar.labels = asStrings(record.labels, at(context, "labels"), "class names");
   }
   if (record.tags !== undefined) {
-    sidecar.tags = parseNames(record.tags, at(context, "tags"), "tag");
+    sidecar.tags = asStrings(record.tags, at(context, "tags"), "tag names");
   }
   if (record.tag_thresholds !== undefined) {
     const inner = at(context, "tag_thresholds");
@@ -177,60 +183,6 @@ export function parseSidecar(value: unknown, options: { name?: string } = {}): S
   }
   if (record.head !== undefined) sidecar.head = parseHead(record.head, at(context, "head"));
   return sidecar;
-}
-
-/** What is being read: the file and the key within it. */
-interface Where {
-  readonly name: string;
-  readonly at: string;
-}
-
-function at(where: Where, key: string): Where {
-  return { name: where.name, at: where.at === "" ? key : `${where.at}.${key}` };
-}
-
-function refuse(where: Where, why: string): UserError {
-  const thing = where.at === "" ? "it" : `"${where.at}"`;
-  return new UserError(`Cannot use "${where.name}": ${thing} ${why}`);
-}
-
-function asRecord(value: unknown, where: Where): Record<string, unknown> {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    return value as Record<string, unknown>;
-  }
-  throw refuse(where, `is ${kindOf(value)} and an object was expected`);
-}
-
-function asString(value: unknown, where: Where): string {
-  if (typeof value === "string" && value !== "") return value;
-  throw refuse(where, `is ${kindOf(value)} and a text was expected`);
-}
-
-function kindOf(value: unknown): string {
-  if (value === null) return "null";
-  if (Array.isArray(value)) return "a list";
-  if (value === "") return "an empty text";
-  if (typeof value === "string") return `"${value}"`;
-  return typeof value === "object" ? "an object" : String(value);
-}
-
-function checkKeys(
-  record: Record<string, unknown>,
-  where: Where,
-  known: readonly string[],
-): void {
-  for (const key of Object.keys(record)) {
-    if (known.includes(key)) continue;
-    const close = nearestName(key, known);
-    throw refuse(
-      where,
-      `has the unknown key "${key}"; ${
-        close === undefined
-          ? `known keys are ${known.map((item) => `"${item}"`).join(", ")}`
-          : `did you mean "${close}"`
-      }`,
-    );
-  }
 }
 
 function parsePreprocessing(value: unknown, where: Where): PreprocessSpec {
@@ -249,13 +201,6 @@ function parsePreprocessing(value: unknown, where: Where): PreprocessSpec {
   return validatePreprocessSpec({ layout: "NCHW", ...record }, {
     source: `"${where.at}" of "${where.name}"`,
   });
-}
-
-function parseNames(value: unknown, where: Where, what: "class" | "tag"): readonly string[] {
-  if (!Array.isArray(value) || value.length === 0) {
-    throw refuse(where, `is ${kindOf(value)} and a list of ${what} names was expected`);
-  }
-  return value.map((label, index) => asString(label, at(where, String(index))));
 }
 
 function parseThresholds(value: unknown, where: Where): number | readonly number[] {
