@@ -5,6 +5,7 @@
  * @module
  */
 
+export * from "./candidates.ts";
 export {
   type ContextCounts,
   type ContextImages,
@@ -33,6 +34,23 @@ export {
   EndpointError,
 } from "./endpoint.ts";
 export * from "./label_set.ts";
+export {
+  findLabels,
+  type LabelInput,
+  type LabelOptions,
+  type LabelStage,
+  type MinedLabels,
+} from "./labels.ts";
+export { PromptCache } from "./prompt_cache.ts";
+export * from "./prompts.ts";
+export {
+  chooseFarthest,
+  type ChooseOptions,
+  type CompareOptions,
+  compareWithClasses,
+  type Nearness,
+  type UnitRows,
+} from "./ranking.ts";
 export {
   type InformativeImage,
   type MeasuredImages,
