@@ -31,6 +31,7 @@ export * from "./ops/attention.ts";
 export * from "./ops/batch_norm.ts";
 export * from "./ops/convolution.ts";
 export * from "./ops/linear.ts";
+export * from "./ops/lookup.ts";
 export * from "./ops/normalization.ts";
 export * from "./ops/pointwise.ts";
 export * from "./ops/pooling.ts";
