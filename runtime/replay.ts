@@ -79,9 +79,10 @@ export class Recording {
     this.#runs.push({ kernel, params: run.params });
   }
 
-  /** Adds a copy between buffers. */
+  /** Adds a copy between buffers; what is copied may be disposed before the replay runs. */
   copy(from: Place, to: Place, byteLength: number): void {
-    this.#commands.push({ kind: "copy", from, to, byteLength });
+    const [source, target] = [from, to].map(({ buffer, offset }) => ({ buffer, offset }));
+    this.#commands.push({ kind: "copy", from: source!, to: target!, byteLength });
   }
 
   /**

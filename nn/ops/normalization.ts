@@ -95,7 +95,13 @@ export function l2Normalize(tape: Tape, x: Variable): Variable {
     inputs: [x],
     output: l2NormalizeKernel(tape.ctx, { x: x.value }),
     backward: (dY, gradients) => {
-      gradients.send(x, l2NormalizeGradient(gradients.ctx, { x: x.value, dY }));
+      const out = gradients.out(x);
+      const made = l2NormalizeGradient(
+        gradients.ctx,
+        { x: x.value, dY },
+        out === undefined ? {} : { out },
+      );
+      gradients.send(x, made);
     },
   });
 }

@@ -146,6 +146,19 @@ gpuTest("copies are part of a replay", async ({ gpu }) => {
   assertEquals((await gpu.read(y))[0]![0], 4);
 });
 
+gpuTest("a replay copies what was disposed when it had been recorded", async ({ gpu }) => {
+  const x = gpu.upload(numbers(4, 2), [4]);
+  const y = gpu.empty([4]);
+  using step = gpu.gpu.capture((scope) => {
+    using inner = scope.scope();
+    const middle = inner.empty([4]);
+    affine(inner, [x, middle], { factor: 3 });
+    inner.copy(middle, y);
+  });
+  step.run();
+  assertEquals((await gpu.read(y))[0]![0], 6);
+});
+
 gpuTest("profile() names every kernel of a replay", async ({ gpu }) => {
   const x = gpu.upload(numbers(4, 2), [4]);
   const y = gpu.empty([4]);
