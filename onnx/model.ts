@@ -19,7 +19,8 @@ import { normalDomain } from "./versions.ts";
  * Data that a file keeps in other files beside it is loaded too.
  *
  * @param source A path, a file URL, or the bytes.
- * @param options `name`: what errors call the model; by default the path.
+ * @param options `name`: what errors call the model; by default the path. `externalData`: `"leave"`
+ * does not read the data in other files, for a look at the graph of a model of gigabytes.
  * @returns The model; large arrays are views of the file's bytes.
  * @throws {UserError} When the file cannot be read, is empty, truncated, too large, is not ONNX, or
  * is written for an operator set or a format version that is not supported.
@@ -35,12 +36,12 @@ import { normalDomain } from "./versions.ts";
  */
 export async function readModel(
   source: string | URL | Uint8Array,
-  options: { name?: string } = {},
+  options: { name?: string; externalData?: "load" | "leave" } = {},
 ): Promise<OnnxModel> {
   if (source instanceof Uint8Array) return parseModel(source, options);
   const name = options.name ?? String(source);
   const proto = decodeModel(await readBytes(source, name), name);
-  await loadExternalData(proto.graph, { path: source, name });
+  if (options.externalData !== "leave") await loadExternalData(proto.graph, { path: source, name });
   return checked(proto, name);
 }
 

@@ -30,6 +30,7 @@ import rowsSource from "./preprocess_rows.wgsl" with { type: "text" };
 import { preprocessReference, requireImage } from "./reference.ts";
 import type { ImageSize, PreprocessSpec, RgbImage } from "./spec.ts";
 
+export * from "./matrices.ts";
 export { preprocessedSize, preprocessReference, resizeReference } from "./reference.ts";
 export * from "./spec.ts";
 

@@ -24,6 +24,20 @@ export {
   parseContexts,
   saveContexts,
 } from "./contexts.ts";
+export * from "./ddim.ts";
+export {
+  type Denoising,
+  type DiffusionOptions,
+  type Inpainting,
+  LatentDiffusion,
+  openDiffusion,
+} from "./diffusion.ts";
+export {
+  type DiffusionFolder,
+  type DiffusionPart,
+  type LatentSize,
+  readDiffusionFolder,
+} from "./diffusion_folder.ts";
 export { readElements } from "./element_file.ts";
 export {
   type AskedElements,
@@ -59,6 +73,13 @@ export {
   type ShortClass,
   shortClasses,
 } from "./selection.ts";
+export {
+  type Decoded,
+  type DecodedGradient,
+  SkipGradient,
+  type SkipGradientSource,
+} from "./skip_gradient.ts";
+export * from "./synthesis_loss.ts";
 export {
   DEFAULT_TAG_RULE,
   tagElements,
