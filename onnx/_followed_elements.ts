@@ -9,6 +9,7 @@ import type { KnownValues, OpenShape } from "./_known_values.ts";
 import { wrap } from "./_shape_math.ts";
 import type { OnnxNode } from "./node.ts";
 import { ELEMENT_TYPES } from "./proto/mod.ts";
+import type { Dimension } from "./value_info.ts";
 
 const ARITHMETIC: ReadonlyMap<string, (x: number, y: number) => number> = new Map([
   ["Add", (x, y) => x + y],
@@ -60,19 +61,29 @@ function sliced(node: OnnxNode, known: KnownValues): OpenShape | undefined {
 }
 
 function concatenated(node: OnnxNode, known: KnownValues): OpenShape | undefined {
-  const parts = node.inputs.map((input) => known.ints(input));
+  const parts = node.inputs.map((input) => known.ints(input) ?? openElements(input, known));
   return parts.every((part) => part !== undefined) ? parts.flat() : undefined;
+}
+
+/** A list of known length of which no element is known. */
+function openElements(value: string, known: KnownValues): OpenShape | undefined {
+  const [length = 1, ...rest] = known.shape(value) ?? ["?"];
+  if (typeof length !== "number" || rest.length > 0) return undefined;
+  return Array.from({ length }, () => "?");
 }
 
 function calculated(node: OnnxNode, known: KnownValues): OpenShape | undefined {
   const operation = ARITHMETIC.get(node.opType);
   if (operation === undefined) return undefined;
-  const a = known.numbers(node.inputs[0]);
-  const b = known.numbers(node.inputs[1]);
+  const a = known.ints(node.inputs[0]);
+  const b = known.ints(node.inputs[1]);
   if (a === undefined || b === undefined) return undefined;
-  const at = (list: readonly number[], i: number) => list[list.length === 1 ? 0 : i] ?? NaN;
-  return Array.from(
-    { length: Math.max(a.length, b.length) },
-    (_, i) => operation(at(a, i), at(b, i)),
-  );
+  const at = (list: OpenShape, i: number) => list[list.length === 1 ? 0 : i] ?? "?";
+  return Array.from({ length: Math.max(a.length, b.length) }, (_, i): Dimension => {
+    const [x, y] = [at(a, i), at(b, i)];
+    if (typeof x === "number" && typeof y === "number") return operation(x, y);
+    // A batch times or by one is the batch.
+    const isFactor = node.opType === "Mul" || node.opType === "Div";
+    return isFactor && y === 1 ? x : node.opType === "Mul" && x === 1 ? y : "?";
+  });
 }

@@ -6,11 +6,12 @@
  */
 
 import { constantOf } from "./_constants.ts";
+import { Numbers } from "./_numbers.ts";
 import type { OnnxGraph } from "./graph.ts";
 import type { ValueSource } from "./inspection.ts";
 import type { OnnxModel } from "./model.ts";
 import type { OnnxNode } from "./node.ts";
-import { inferShapes } from "./shapes.ts";
+import { type InferOptions, inferShapes } from "./shapes.ts";
 import type { OnnxTensor } from "./tensor.ts";
 import { type Dimension, dimensionProduct, type ValueInfo } from "./value_info.ts";
 
@@ -25,13 +26,16 @@ export class GraphView {
   readonly name: string;
   /** The graph. */
   readonly graph: OnnxGraph;
+  /** Numbers that are known before anything runs. */
+  readonly numbers: Numbers;
   readonly #values: ReadonlyMap<string, ValueInfo>;
 
-  /** @param model The model, whose shapes are inferred. */
-  constructor(model: OnnxModel) {
+  /** @param model The model, whose shapes are inferred. @param options Shapes that are given. */
+  constructor(model: OnnxModel, options: Pick<InferOptions, "shapes"> = {}) {
     this.name = model.name;
     this.graph = model.graph;
-    this.#values = inferShapes(model);
+    this.#values = inferShapes(model, options);
+    this.numbers = new Numbers(this.graph, (value) => this.#values.get(value));
   }
 
   /** What is known of a value. */

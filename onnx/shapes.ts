@@ -14,19 +14,22 @@ import { mergeShapes } from "./_shape_math.ts";
 import { guessOutputs } from "./_shape_rules.ts";
 import type { OnnxModel } from "./model.ts";
 import type { OnnxNode } from "./node.ts";
-import type { ValueInfo } from "./value_info.ts";
+import type { Dimension, ValueInfo } from "./value_info.ts";
 
 /** Options of {@linkcode inferShapes}. */
 export interface InferOptions {
   /** False to believe only the inputs and constants, not what the file declares in between. */
   readonly declared?: boolean;
+  /** Shapes of values that are known from elsewhere; they are believed whatever the graph says. */
+  readonly shapes?: ReadonlyMap<string, readonly Dimension[]>;
 }
 
 /**
  * Infers types and shapes of a graph's values.
  *
  * @param model The model.
- * @param options Whether to believe what the file declares about values in between.
+ * @param options Whether to believe what the file declares about values in between, and shapes that
+ * are known from elsewhere.
  * @returns Every value that is known at least in part, by name.
  *
  * @example A value that the file says nothing about
@@ -40,18 +43,23 @@ export interface InferOptions {
  * ```
  */
 export function inferShapes(model: OnnxModel, options: InferOptions = {}): Map<string, ValueInfo> {
-  const { declared = true } = options;
+  const { declared = true, shapes } = options;
   const known = new KnownValues(model);
   const declaredOf = (name: string) => declared ? model.graph.declared(name) : undefined;
-  for (const node of model.graph.sorted()) visit(node, { known, declaredOf });
+  for (const { name, type } of model.graph.inputs) {
+    const shape = shapes?.get(name);
+    if (shape !== undefined) known.learn(name, { type, shape });
+  }
+  for (const node of model.graph.sorted()) visit(node, { known, declaredOf, shapes });
   return known.values;
 }
 
 function visit(
   node: OnnxNode,
-  { known, declaredOf }: {
+  { known, declaredOf, shapes }: {
     known: KnownValues;
     declaredOf: (name: string) => ValueInfo | undefined;
+    shapes: InferOptions["shapes"];
   },
 ): void {
   const guesses = node.domain === "" ? guessOutputs(node, known) : [];
@@ -59,7 +67,7 @@ function visit(
     if (name === "") return;
     const declared = declaredOf(name);
     const type = declared?.type ?? guesses[index]?.type;
-    const shape = mergeShapes(declared?.shape, guesses[index]?.shape);
+    const shape = shapes?.get(name) ?? mergeShapes(declared?.shape, guesses[index]?.shape);
     if (type !== undefined || shape !== undefined) known.learn(name, { type, shape });
   });
   const [output] = node.outputs;

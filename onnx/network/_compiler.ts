@@ -11,8 +11,11 @@ import type { OnnxModel } from "../model.ts";
 import type { OnnxNode } from "../node.ts";
 import { type OnnxTensor, toNumbers } from "../tensor.ts";
 import type { Dimension } from "../value_info.ts";
+import { arrange } from "./_arrange.ts";
+import { type Factor, Layout } from "./_layout.ts";
 import type { NetworkOptions } from "./options.ts";
 import type { Part } from "./_part.ts";
+import { type Spread, spreadOf } from "./_spread.ts";
 import { cannotImport, type InputPlace, type PlannedNorm, type WeightPlan } from "./_weights.ts";
 
 /** What a step sees while it runs. */
@@ -33,6 +36,8 @@ export interface Run {
   statistic(name: string): Tensor;
   /** A vector that does not learn. */
   constant(name: string): Tensor;
+  /** Where lists of one length begin and end, i32 [count + 1]. */
+  offsets(count: number, length: number): Tensor;
 }
 
 /** One operation of the network. */
@@ -45,6 +50,8 @@ export interface Step {
   readonly view?: boolean;
   /** Runs it. */
   readonly run: (run: Run) => Variable;
+  /** The node that it stands for, for errors. */
+  readonly node?: OnnxNode;
 }
 
 /** Turns a node into a step, or into several in a row. */
@@ -88,10 +95,12 @@ export class Compiler {
   readonly #taken: Set<OnnxNode> = new Set();
   readonly #raw: Set<string>;
   readonly #inserts: NormPlaces | undefined;
+  readonly #layouts: Map<string, Layout> = new Map();
+  readonly #pending: Step[] = [];
 
   /**
    * @param model The model.
-   * @param how Its view, the part that becomes steps, the values that must come out, the image, and
+   * @param how Its view, the part that becomes steps, the values that must come out, the image if there is one, and
    * where normalisations are inserted, if they are.
    */
   constructor(
@@ -102,7 +111,7 @@ export class Compiler {
       readonly options: NetworkOptions;
       readonly part: Part;
       readonly kept: ReadonlySet<string>;
-      readonly image: string;
+      readonly image: string | undefined;
       readonly inserts: NormPlaces | undefined;
     },
   ) {
@@ -111,7 +120,7 @@ export class Compiler {
     this.weights = how.weights;
     this.options = how.options;
     this.#kept = how.kept;
-    this.#raw = new Set([how.image]);
+    this.#raw = new Set(how.image === undefined ? [] : [how.image]);
     this.#inserts = how.inserts;
     for (const node of how.part.nodes) {
       for (const input of new Set(node.inputs)) {
@@ -137,14 +146,62 @@ export class Compiler {
     throw this.refuse(node, `the shape of "${value}" can not be inferred`);
   }
 
-  /** Requires maps. */
-  requireMap(value: string, node: OnnxNode): void {
+  /** How a value lies in memory. */
+  layout(value: string, node: OnnxNode): Layout {
+    const known = this.#layouts.get(value);
+    if (known !== undefined) return known;
+    const layout = Layout.standard(this.shape(value, node));
+    this.#layouts.set(value, layout);
+    return layout;
+  }
+
+  /** Notes how a value lies in memory where that is not as operators take it. */
+  setLayout(value: string, layout: Layout): void {
+    this.#layouts.set(value, layout);
+  }
+
+  /** Notes that a value lies in memory as another does. */
+  sameLayout(value: string, other: string, node: OnnxNode): void {
+    this.#layouts.set(value, this.layout(other, node));
+  }
+
+  /** A value as operators take it: maps channels last, others in their order. */
+  standard(value: string, node: OnnxNode): string {
+    const layout = this.layout(value, node);
+    return layout.isStandard ? value : this.arranged(value, layout.standardised().memory, node);
+  }
+
+  /** A value with its factors in some order in memory. */
+  arranged(value: string, memory: readonly Factor[], node: OnnxNode): string {
+    const from = this.layout(value, node);
+    const to = new Layout(memory, from.axes);
+    if (from.order === to.order) return value;
+    if (Number.isNaN(from.each)) throw this.refuse(node, `the shape of "${value}" is not known`);
+    const name = `${value} as ${to.order}`;
+    if (this.#layouts.has(name)) return name;
+    this.#layouts.set(name, to);
+    this.#pending.push({
+      inputs: [value],
+      output: name,
+      run: ({ tape, value: get }) => arrange(tape, get(value), { from, to }),
+      node,
+    });
+    return name;
+  }
+
+  /** What has to run before the step of a node that was asked for; it is given once. */
+  takePending(): Step[] {
+    return this.#pending.splice(0);
+  }
+
+  /** Maps, channels last. */
+  map(value: string, node: OnnxNode): string {
     const shape = this.shape(value, node);
-    if (shape.length === 4) return;
+    if (shape.length === 4) return this.standard(value, node);
     throw this.refuse(node, `"${value}" is [${shape.join(", ")}] and [N, C, H, W] was expected`);
   }
 
-  /** The number of channels of maps or rows. */
+  /** The number of channels, which stand in the second axis of maps and rows. */
   channels(value: string, node: OnnxNode): number {
     const shape = this.shape(value, node);
     if (shape.length !== 2 && shape.length !== 4) {
@@ -156,6 +213,24 @@ export class Compiler {
     const channels = shape[1]!;
     if (typeof channels === "number") return channels;
     throw this.refuse(node, `the number of channels of "${value}" is not known`);
+  }
+
+  /** The one number that all elements of a value are, where that is known before anything runs. */
+  scalar(value: string): number | undefined {
+    return this.view.numbers.uniform(value);
+  }
+
+  /** The number that a node of two inputs puts together with a value. */
+  otherNumber(node: OnnxNode, value: string): number | undefined {
+    const [a, b] = node.inputs as [string, string];
+    return this.scalar(a === value ? b : a);
+  }
+
+  /** What a constant is to a value: one number, one for each channel, or something else. */
+  spread(constant: OnnxTensor | undefined, value: string, node: OnnxNode): Spread {
+    return constant === undefined
+      ? { kind: "other" }
+      : spreadOf(constant, this.layout(value, node));
   }
 
   /** A constant input of a node, undefined when it is left out. */
@@ -205,8 +280,42 @@ export class Compiler {
     if (reader?.opType !== "Relu" || reader.domain !== "") {
       return { output: value, activation: "none" };
     }
-    this.#taken.add(reader);
-    return { output: reader.outputs[0]!, activation: "relu" };
+    return { output: this.take(reader, value), activation: "relu" };
+  }
+
+  /** Takes a SiLU, a Sigmoid and the product with it, into the step of the node before it. */
+  withSilu(value: string): { readonly output: string; readonly activation: "none" | "silu" } {
+    const gate = this.readers(value).find(({ opType }) => opType === "Sigmoid");
+    const product = gate && this.onlyReader(gate.outputs[0]!);
+    const fits = product?.opType === "Mul" && product.inputs.includes(value) &&
+      this.readers(value).length === 2 && !this.#kept.has(value);
+    if (!fits) return { output: value, activation: "none" };
+    this.#taken.add(gate!);
+    return { output: this.take(product, value), activation: "silu" };
+  }
+
+  /**
+   * Takes nodes into the step that is being made.
+   *
+   * @param node The last of them, whose result lies in memory as `like` does.
+   * @returns Its output.
+   */
+  take(node: OnnxNode, like: string): string {
+    this.#taken.add(node);
+    const [output] = node.outputs as [string];
+    const layout = this.#layouts.get(like);
+    if (layout !== undefined) this.#layouts.set(output, layout);
+    return output;
+  }
+
+  /** The nodes that read a value. */
+  readers(value: string): readonly OnnxNode[] {
+    return this.#readers.get(value) ?? [];
+  }
+
+  /** Whether a value must come out. */
+  isKept(value: string): boolean {
+    return this.#kept.has(value);
   }
 
   /**
@@ -219,13 +328,9 @@ export class Compiler {
     if (reader?.opType !== "Add" || reader.domain !== "") return { output: value };
     const input = reader.inputs[0] === value ? 1 : 0;
     const bias = reader.inputs[input] ?? "";
-    const { kind } = perChannel(this.view.constant(bias), {
-      rank: this.view.shape(value)?.length ?? 0,
-      channels,
-    });
-    if (kind !== "channels") return { output: value };
-    this.#taken.add(reader);
-    return { bias, output: reader.outputs[0]!, place: { node: reader, input } };
+    const spread = this.spread(this.view.constant(bias), value, reader);
+    if (spread.kind !== "channels" || spread.count !== channels) return { output: value };
+    return { bias, output: this.take(reader, value), place: { node: reader, input } };
   }
 
   /**
@@ -253,23 +358,4 @@ export class Compiler {
   noteRaw(node: OnnxNode, from: string): void {
     if (this.#raw.has(from)) this.#raw.add(node.outputs[0]!);
   }
-}
-
-/**
- * What a constant is to maps or rows: one number, one for each channel, or something else.
- *
- * @param constant The constant.
- * @param to Rank and channels of the value that it is put together with.
- * @returns Which of them.
- */
-export function perChannel(
-  constant: OnnxTensor | undefined,
-  to: { readonly rank: number; readonly channels: number },
-): { readonly kind: "scalar" | "channels" | "other" } {
-  if (constant === undefined) return { kind: "other" };
-  const { shape, data } = constant;
-  // Counted from the end, channels are the first of the last three axes of maps, the last of rows.
-  const axis = shape.length - (to.rank === 4 ? 3 : 1);
-  if (data.length === to.channels && shape[axis] === to.channels) return { kind: "channels" };
-  return { kind: data.length === 1 && shape.length <= to.rank ? "scalar" : "other" };
 }

@@ -5,35 +5,28 @@
  */
 
 import type { Variable } from "../../nn/mod.ts";
-import type { NetworkPlan } from "./_plan.ts";
+import type { Step } from "./_compiler.ts";
 
 /** The last readers of values; views count as the value whose memory they show. */
 export class Lifetimes {
-  readonly #plan: NetworkPlan;
+  readonly #steps: readonly Step[];
   /** For each step the values whose last reader it is. */
   readonly #ends: readonly (readonly string[])[];
   readonly #roots: ReadonlyMap<string, string>;
 
-  /** @param plan The steps. */
-  constructor(plan: NetworkPlan) {
+  /** @param steps The steps. @param wanted Values that nobody but their owner releases. */
+  constructor(steps: readonly Step[], wanted: readonly string[]) {
     const roots = new Map<string, string>();
     const last = new Map<string, number>();
     const rootOf = (value: string) => roots.get(value) ?? value;
-    plan.steps.forEach(({ inputs, output, view }, index) => {
+    steps.forEach(({ inputs, output, view }, index) => {
       if (view) roots.set(output, rootOf(inputs[0]!));
       for (const value of [...inputs, output]) last.set(rootOf(value), index);
     });
-    const wanted = [
-      plan.logits.value,
-      plan.features?.value,
-      plan.featureMap,
-      ...plan.outputs,
-      ...plan.inputs.map(({ value }) => value),
-    ];
-    for (const value of wanted) if (value !== undefined) last.delete(rootOf(value));
-    const ends: string[][] = plan.steps.map(() => []);
+    for (const value of wanted) last.delete(rootOf(value));
+    const ends: string[][] = steps.map(() => []);
     for (const [value, index] of last) ends[index]!.push(value);
-    this.#plan = plan;
+    this.#steps = steps;
     this.#ends = ends;
     this.#roots = roots;
   }
@@ -49,7 +42,7 @@ export class Lifetimes {
     const pinned = new Set<string>();
     return {
       ran: (index) => {
-        const { inputs, output } = this.#plan.steps[index]!;
+        const { inputs, output } = this.#steps[index]!;
         if (values.get(output)!.needsGradient) {
           for (const value of [...inputs, output]) pinned.add(this.#roots.get(value) ?? value);
         }

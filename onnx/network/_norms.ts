@@ -83,9 +83,12 @@ export function normStep(
 }
 
 /** γ and β of a normalisation that changes nothing yet. */
-export function normSpecs(norm: PlannedNorm, options: NetworkOptions): ParameterSpec[] {
+export function normSpecs(
+  norm: PlannedNorm,
+  { decay }: { readonly decay?: NetworkOptions["decay"] | undefined },
+): ParameterSpec[] {
   const { channels } = norm;
-  const how = { shape: [channels], decay: options.decay === "all" };
+  const how = { shape: [channels], decay: decay === "all" };
   return [
     { ...how, name: norm.weight, data: Float32Array.from(norm.scales, (scale) => 1 / scale) },
     { ...how, name: norm.bias, data: new Float32Array(channels) },

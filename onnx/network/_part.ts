@@ -22,14 +22,16 @@ export interface Part {
 
 /** Operators that read data in their first input alone; the others hold shapes and settings. */
 const FIRST_INPUT: ReadonlySet<string> = new Set(
-  "Reshape Clip Pad Dropout Squeeze Unsqueeze ReduceMean Slice Resize Cast Expand Tile".split(" "),
+  "Reshape Clip Pad Dropout Squeeze Unsqueeze ReduceMean Slice Resize Upsample Cast Expand Tile"
+    .split(" "),
 );
 
-/** The values that a node computes with, constants aside. */
+/** The values that a node computes with; constants, and what follows from shapes, aside. */
 export function dataInputs(node: OnnxNode, view: GraphView): string[] {
   const inputs = FIRST_INPUT.has(node.opType) ? node.inputs.slice(0, 1) : node.inputs;
   return [...inputs, ...node.captured].filter((input) =>
-    input !== "" && view.constant(input) === undefined
+    input !== "" && view.constant(input) === undefined &&
+    view.numbers.uniform(input) === undefined
   );
 }
 
@@ -60,22 +62,84 @@ export function partOf(
         `"${logits}" do not depend on it`,
     );
   }
-  const wanted = new Set([...what.needed, ...what.optional].filter((value) => made.has(value)));
-  const nodes = new Set<OnnxNode>();
-  for (const node of view.graph.sorted().toReversed()) {
-    if (!behind.has(node) || !node.outputs.some((output) => wanted.has(output))) continue;
-    nodes.add(node);
-    for (const input of dataInputs(node, view)) wanted.add(input);
-  }
-  const sorted = view.graph.sorted().filter((node) => nodes.has(node));
-  const own = new Set(sorted.flatMap((node) => node.outputs));
-  const crossing = new Set(
-    sorted.flatMap((node) => dataInputs(node, view)).filter((input) => !own.has(input)),
-  );
-  const has = (value: string) => own.has(value) || crossing.has(value);
+  const wanted = [...what.needed, ...what.optional].filter((value) => made.has(value));
+  const { nodes, crossing, own } = nodesFor(view, wanted, (node) => behind.has(node));
+  const has = (value: string) => own.has(value) || crossing.includes(value);
   const missing = what.needed.find((value) => !has(value));
   if (missing !== undefined) throw notInPart(view, missing);
-  return { nodes: sorted, crossing: [...crossing], has };
+  return { nodes, crossing, has };
+}
+
+/** The nodes that values need, as far as they may be taken, and what these read and do not make. */
+function nodesFor(
+  view: GraphView,
+  values: readonly string[],
+  may: (node: OnnxNode) => boolean,
+): Pick<Part, "nodes" | "crossing"> & { readonly own: ReadonlySet<string> } {
+  const wanted = new Set(values);
+  const taken = new Set<OnnxNode>();
+  for (const node of view.graph.sorted().toReversed()) {
+    if (!may(node) || !node.outputs.some((output) => wanted.has(output))) continue;
+    taken.add(node);
+    for (const input of dataInputs(node, view)) wanted.add(input);
+  }
+  const nodes = view.graph.sorted().filter((node) => taken.has(node));
+  const own = new Set(nodes.flatMap((node) => node.outputs));
+  const crossing = new Set(
+    nodes.flatMap((node) => dataInputs(node, view)).filter((input) => !own.has(input)),
+  );
+  return { nodes, crossing: [...crossing], own };
+}
+
+/**
+ * The part of a graph between values.
+ *
+ * @param view The graph.
+ * @param what The values at which it begins, all inputs of the graph by default, and those at which it
+ * ends.
+ * @returns The part.
+ * @throws {UserError} When a value does not exist, or the part needs others, or not all of them.
+ */
+export function partBetween(
+  view: GraphView,
+  { inputs, outputs }: {
+    readonly inputs: readonly string[] | undefined;
+    readonly outputs: readonly string[];
+  },
+): Part {
+  const { graph, name } = view;
+  for (const value of [...inputs ?? [], ...outputs]) {
+    if (!graph.has(value)) throw noValue(view, value);
+  }
+  if (outputs.length === 0) throw new UserError(`Cannot import "${name}": no output is named`);
+  const begins = new Set(inputs);
+  const cut = (node: OnnxNode) => node.outputs.some((output) => begins.has(output));
+  const { nodes, crossing, own } = nodesFor(view, outputs, (node) => !cut(node));
+  const given = [...new Set([...crossing, ...outputs.filter((value) => !own.has(value))])];
+  const has = (value: string) => own.has(value) || given.includes(value);
+  if (inputs === undefined) return { nodes, crossing: given, has };
+  const other = given.find((value) => !begins.has(value));
+  const ends = outputs.map((value) => `"${value}"`).join(", ");
+  if (other !== undefined) {
+    throw new UserError(
+      `Cannot import "${name}" from ${
+        inputs.map((value) => `"${value}"`).join(", ")
+      } to ${ends}: ` +
+        `"${other}" is needed too; name it among the inputs`,
+    );
+  }
+  const idle = inputs.find((value) => !given.includes(value));
+  if (idle === undefined) return { nodes, crossing: inputs, has };
+  throw new UserError(`Cannot import "${name}" from "${idle}": ${ends} can be had without it`);
+}
+
+function noValue(view: GraphView, value: string): UserError {
+  const close = nearestName(value, [
+    ...view.graph.valueNames(),
+    ...view.graph.inputs.map((input) => input.name),
+  ]);
+  const hint = close === undefined ? "" : `; did you mean "${close}"`;
+  return new UserError(`"${view.name}" has no value "${value}"${hint}`);
 }
 
 function notInPart(view: GraphView, value: string): UserError {
@@ -84,9 +148,7 @@ function notInPart(view: GraphView, value: string): UserError {
       `Cannot return "${value}" of "${view.name}": it lies before the part that is trained`,
     );
   }
-  const close = nearestName(value, view.graph.valueNames());
-  const hint = close === undefined ? "" : `; did you mean "${close}"`;
-  return new UserError(`"${view.name}" has no value "${value}"${hint}`);
+  return noValue(view, value);
 }
 
 function nameOf(trainable: Trainable): string {

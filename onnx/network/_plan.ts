@@ -13,26 +13,13 @@ import { toValueInfoProto } from "../edit.ts";
 import type { ClassifierHead, ImageInput, Inspection, ValueSource } from "../inspection.ts";
 import type { OnnxModel } from "../model.ts";
 import type { OnnxNode } from "../node.ts";
-import { Compiler, type Operator, type Step } from "./_compiler.ts";
+import { Compiler, type Step } from "./_compiler.ts";
 import { classifierOf, insertsNorms } from "./_norms.ts";
-import type { NetworkInput, NetworkOptions, Trainable } from "./options.ts";
+import { compileNodes } from "./_operators.ts";
+import type { PlannedInput } from "./_engine.ts";
+import type { NetworkOptions, Trainable } from "./options.ts";
 import { type Part, partOf } from "./_part.ts";
-import { POINTWISE_OPERATORS } from "./_pointwise_operators.ts";
-import { ROW_OPERATORS } from "./_row_operators.ts";
 import { cannotImport, findStored, readersOf, WeightPlan } from "./_weights.ts";
-import { WINDOW_OPERATORS } from "./_window_operators.ts";
-
-const OPERATORS: ReadonlyMap<string, Operator> = new Map(Object.entries({
-  ...WINDOW_OPERATORS,
-  ...POINTWISE_OPERATORS,
-  ...ROW_OPERATORS,
-}));
-
-/** An input, and the value of the graph that it stands for. */
-export interface PlannedInput extends NetworkInput {
-  /** The value's name in the graph. */
-  readonly value: string;
-}
 
 /** A network before anything is allocated. */
 export interface NetworkPlan {
@@ -54,6 +41,8 @@ export interface NetworkPlan {
   readonly featureMap: string | undefined;
   /** Further values. */
   readonly outputs: readonly string[];
+  /** Under which name steps make each value that is asked for. */
+  readonly kept: ReadonlyMap<string, string>;
   /** The linear head, by names of parameters, where it is one. */
   readonly head: { readonly weight: string; readonly bias: string | undefined } | undefined;
 }
@@ -126,12 +115,10 @@ function planPart(
     image: image.name,
     inserts,
   });
-  const steps = part.nodes.filter((node) => !isConstant(node, view)).flatMap((node) =>
-    compile(node, compiler)
-  );
+  const program = compileNodes(compiler, part.nodes, [...kept]);
   return {
     ...inputsOf(model, { part, view, image }),
-    steps,
+    ...program,
     nodes: new Set(part.nodes),
     weights,
     logits,
@@ -140,21 +127,6 @@ function planPart(
     outputs,
     head: headOf(model, inspection.head, weights),
   };
-}
-
-function isConstant(node: OnnxNode, view: GraphView): boolean {
-  return view.constant(node.outputs[0]) !== undefined;
-}
-
-function compile(node: OnnxNode, compiler: Compiler): Step[] {
-  if (compiler.taken(node)) return [];
-  const operator = node.domain === "" ? OPERATORS.get(node.opType) : undefined;
-  if (operator !== undefined) return [operator(node, compiler)].flat();
-  throw compiler.refuse(
-    node,
-    `there is no training: supported operators are ${[...OPERATORS.keys()].sort().join(", ")}; ` +
-      `if it lies in front of what is to be trained, begin behind it (trainable)`,
-  );
 }
 
 /** The model with the image's size filled in from the preprocessing where the graph leaves it open. */
@@ -286,6 +258,7 @@ function planHead(
     features: { value: features.value, via: "value" },
     featureMap: undefined,
     outputs: options.outputs ?? [],
+    kept: new Map(),
     head: { weight, bias },
   };
 }
@@ -309,7 +282,10 @@ function headOf(
 }
 
 /** Refuses weights that learn here and are read elsewhere, or statistics with two owners. */
-function requireAlone(model: OnnxModel, { weights, nodes }: NetworkPlan): void {
+export function requireAlone(
+  model: OnnxModel,
+  { weights, nodes }: Pick<NetworkPlan, "weights" | "nodes">,
+): void {
   // The plan may look at another copy of the graph, so nodes are compared by their place.
   const own = new Set([...nodes].map(({ index }) => index));
   for (const [name, { readers }] of weights.parameters) {

@@ -1,5 +1,5 @@
 /**
- * Operators with windows: convolutions, poolings, padding.
+ * Operators with windows, and others on places: convolutions, poolings, padding, resizing.
  *
  * @module
  */
@@ -11,6 +11,7 @@ import {
   maxPool2d,
   pad2d,
   reshape,
+  resizeNearest,
   Variable,
 } from "../../nn/mod.ts";
 import type { OnnxNode } from "../node.ts";
@@ -18,15 +19,16 @@ import type { AddedBias, Compiler, Operator, Run, Step } from "./_compiler.ts";
 import { movesOf, normStep } from "./_norms.ts";
 import { toEngine } from "./_weights.ts";
 
-/** Convolutions, poolings, padding. */
+/** Convolutions, poolings, padding, resizing. */
 export const WINDOW_OPERATORS: Readonly<Record<string, Operator>> = {
   Conv: convolution,
   MaxPool: maxPool,
   AveragePool: averagePool,
   GlobalAveragePool: globalPool,
   GlobalMaxPool: globalMaxPool,
-  ReduceMean: reduceMean,
   Pad: pad,
+  Resize: resize,
+  Upsample: resize,
 };
 
 type Sides = readonly [top: number, left: number, bottom: number, right: number];
@@ -34,8 +36,8 @@ type Sides = readonly [top: number, left: number, bottom: number, right: number]
 const NO_PADDING: Sides = [0, 0, 0, 0];
 
 function convolution(node: OnnxNode, compiler: Compiler): Step | readonly Step[] {
-  const [x, kernel, offset] = node.inputs as [string, string, string?];
-  compiler.requireMap(x, node);
+  const [given, kernel, offset] = node.inputs as [string, string, string?];
+  const x = compiler.map(given, node);
   const dims = compiler.constant(node, 1)?.shape ?? [];
   if (dims.length !== 4) throw compiler.refuse(node, "the kernel is not [O, C, H, W]");
   const [outputs, channels, height, width] = dims as [number, number, number, number];
@@ -143,24 +145,24 @@ function pairOf(node: OnnxNode, compiler: Compiler, attribute: string): readonly
 }
 
 interface Pooling extends Omit<Windows, "dilation"> {
+  readonly x: string;
   readonly kernel: readonly [number, number];
   readonly ceilMode: boolean;
 }
 
 function poolingOf(node: OnnxNode, compiler: Compiler): Pooling {
-  compiler.requireMap(node.inputs[0]!, node);
+  const x = compiler.map(node.inputs[0]!, node);
   compiler.requireOneOutput(node);
   const kernel = pairOf(node, compiler, "kernel_shape");
   const { stride, dilation, padding } = windowsOf(node, compiler, kernel);
   if (dilation.some((step) => step !== 1)) {
     throw compiler.refuse(node, "windows with dilation are not supported");
   }
-  return { kernel, stride, padding, ceilMode: node.int("ceil_mode", 0) === 1 };
+  return { x, kernel, stride, padding, ceilMode: node.int("ceil_mode", 0) === 1 };
 }
 
 function maxPool(node: OnnxNode, compiler: Compiler): Step {
-  const { padding, ...pooling } = poolingOf(node, compiler);
-  const x = node.inputs[0]!;
+  const { x, padding, ...pooling } = poolingOf(node, compiler);
   return {
     inputs: [x],
     output: node.outputs[0]!,
@@ -172,9 +174,8 @@ function maxPool(node: OnnxNode, compiler: Compiler): Step {
 }
 
 function averagePool(node: OnnxNode, compiler: Compiler): Step {
-  const { padding, ...pooling } = poolingOf(node, compiler);
+  const { x, padding, ...pooling } = poolingOf(node, compiler);
   const countIncludePad = node.int("count_include_pad", 0) === 1;
-  const x = node.inputs[0]!;
   return {
     inputs: [x],
     output: node.outputs[0]!,
@@ -187,8 +188,7 @@ function averagePool(node: OnnxNode, compiler: Compiler): Step {
 }
 
 function globalPool(node: OnnxNode, compiler: Compiler): Step {
-  const x = node.inputs[0]!;
-  compiler.requireMap(x, node);
+  const x = compiler.map(node.inputs[0]!, node);
   return {
     inputs: [x],
     output: node.outputs[0]!,
@@ -200,8 +200,7 @@ function globalPool(node: OnnxNode, compiler: Compiler): Step {
 }
 
 function globalMaxPool(node: OnnxNode, compiler: Compiler): Step {
-  const x = node.inputs[0]!;
-  compiler.requireMap(x, node);
+  const x = compiler.map(node.inputs[0]!, node);
   return {
     inputs: [x],
     output: node.outputs[0]!,
@@ -212,27 +211,83 @@ function globalMaxPool(node: OnnxNode, compiler: Compiler): Step {
   };
 }
 
-function reduceMean(node: OnnxNode, compiler: Compiler): Step {
-  const x = node.inputs[0]!;
+/** The mean over places: of maps, or of lists [N, T, C]. */
+export function reduceMean(node: OnnxNode, compiler: Compiler): Step {
+  const [x] = node.inputs as [string];
+  const { rank } = compiler.layout(x, node);
   const axes = compiler.list(node, { attribute: "axes", input: 1 }) ?? [];
-  const places = axes.map((axis) => axis < 0 ? axis + 4 : axis).sort((a, b) => a - b);
-  if (compiler.shape(x, node).length !== 4 || String(places) !== "2,3") {
+  const places = axes.map((axis) => axis < 0 ? axis + rank : axis).sort((a, b) => a - b);
+  const expected = rank === 4 ? "2,3" : rank === 3 ? "1" : "none";
+  if (String(places) !== expected) {
     throw compiler.refuse(
       node,
       `the mean is taken over the axes [${
         axes.join(", ")
-      }], and only H and W of [N, C, H, W] are ` +
-        `supported`,
+      }], and only H and W of [N, C, H, W], or T of [N, T, C], are supported`,
     );
   }
-  const step = globalPool(node, compiler);
-  if (node.int("keepdims", 1) === 1) return step;
-  return { ...step, run: (run) => globalAveragePool(run.tape, run.value(x)) };
+  const keeps = node.int("keepdims", 1) === 1;
+  if (rank === 4) {
+    const step = globalPool(node, compiler);
+    return keeps
+      ? step
+      : { ...step, run: (run) => globalAveragePool(run.tape, run.value(step.inputs[0]!)) };
+  }
+  const lists = compiler.standard(x, node);
+  return {
+    inputs: [lists],
+    output: node.outputs[0]!,
+    run: ({ tape, value }) => {
+      const given = value(lists);
+      const [n, length, channels] = given.shape as [number, number, number];
+      const rows = globalAveragePool(tape, reshape(tape, given, [n, length, 1, channels]));
+      return keeps ? reshape(tape, rows, [n, 1, channels]) : rows;
+    },
+  };
+}
+
+/** Each place so many times, in rows and in columns. */
+function resize(node: OnnxNode, compiler: Compiler): Step {
+  const x = compiler.map(node.inputs[0]!, node);
+  const mode = node.string("mode", "nearest");
+  const [from, to] = [x, node.outputs[0]!].map((value) => compiler.shape(value, node).slice(1));
+  const [channels, ...sizes] = to!.map((length, i) => Number(length) / Number(from![i]));
+  const [rows, columns] = sizes as [number, number];
+  const repeats = channels === 1 &&
+    [rows, columns].every((times) =>
+      Number.isInteger(times) && times >= 1 && takesNearest(node, times)
+    );
+  if (mode !== "nearest" || !repeats) {
+    const shapes = `[N, ${from!.join(", ")}] becomes [N, ${to!.join(", ")}]`;
+    throw compiler.refuse(
+      node,
+      `${shapes} in mode "${mode}", and only whole multiples of height and width in mode "nearest", ` +
+        `each place repeated, are supported`,
+    );
+  }
+  const size = to!.slice(1) as number[] as unknown as readonly [number, number];
+  return {
+    inputs: [x],
+    output: node.outputs[0]!,
+    run: ({ tape, value }) => resizeNearest(tape, value(x), size),
+  };
+}
+
+/** Whether the rule by which a node finds the nearest place repeats each place so many times. */
+function takesNearest(node: OnnxNode, times: number): boolean {
+  if (node.opType === "Upsample" || times === 1) return true;
+  const coordinates = node.string("coordinate_transformation_mode", "half_pixel");
+  const rounding = node.string("nearest_mode", "round_prefer_floor");
+  // Set 10 had neither: it took the floor of what it calls asymmetric now.
+  if (!node.has("coordinate_transformation_mode") && !node.has("nearest_mode")) return true;
+  if (coordinates === "asymmetric") {
+    return rounding === "floor" || rounding === "round_prefer_floor" && times === 2;
+  }
+  return ["half_pixel", "pytorch_half_pixel"].includes(coordinates) && rounding.startsWith("round");
 }
 
 function pad(node: OnnxNode, compiler: Compiler): Step {
-  const x = node.inputs[0]!;
-  compiler.requireMap(x, node);
+  const x = compiler.map(node.inputs[0]!, node);
   const mode = node.string("mode", "constant");
   if (mode !== "constant") throw compiler.refuse(node, `mode "${mode}" is not supported`);
   const padding = sidesOf(node, compiler);

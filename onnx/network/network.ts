@@ -6,35 +6,18 @@
 
 import {
   globalAveragePool,
-  ParameterSet,
-  type ParameterSpec,
+  type ParameterSet,
   reshape,
   Tape,
-  Variable,
+  type Variable,
 } from "../../nn/mod.ts";
-import {
-  type Context,
-  type Scalar,
-  sizeOf,
-  type Tensor,
-  type TypedArray,
-} from "../../runtime/mod.ts";
+import { type Context, type Scalar, sizeOf, type Tensor } from "../../runtime/mod.ts";
 import type { Inspection, ValueSource } from "../inspection.ts";
 import type { OnnxModel } from "../model.ts";
 import type { Run } from "./_compiler.ts";
-import { exportWeights } from "./_export.ts";
-import { Lifetimes } from "./_lifetimes.ts";
-import {
-  BatchMoments,
-  calibrated,
-  folded,
-  normSpecs,
-  normStatistics,
-  type Observation,
-  observe,
-} from "./_norms.ts";
+import { Engine, givenValues, namesOf } from "./_engine.ts";
+import { BatchMoments, calibrated, type Observation, observe } from "./_norms.ts";
 import { type NetworkPlan, planNetwork } from "./_plan.ts";
-import { type PlannedWeight, toEngine } from "./_weights.ts";
 import type { InsertedNorm, NetworkInput, NetworkOptions } from "./options.ts";
 
 /** What {@linkcode Network.forward} gives. Maps are channels last, [N, H, W, C]. */
@@ -153,8 +136,7 @@ export class Network implements Disposable {
   readonly #ctx: Context;
   readonly #model: OnnxModel;
   readonly #plan: NetworkPlan;
-  readonly #constants: ReadonlyMap<string, Tensor>;
-  readonly #lifetimes: Lifetimes;
+  readonly #engine: Engine;
 
   /**
    * Makes a network, as {@linkcode importNetwork} does.
@@ -170,28 +152,22 @@ export class Network implements Disposable {
     this.#plan = plan;
     this.trunk = plan.trunk;
     this.inputs = plan.inputs.map(({ name, shape }) => ({ name, shape }));
-    const { parameters, statistics, norms } = plan.weights;
-    this.inserted = norms.map(({ convolution, weight, bias, runningMean, runningVariance }) => (
-      { convolution, weight, bias, runningMean, runningVariance }
-    ));
-    this.parameters = new ParameterSet(ctx, [
-      ...[...parameters.values()].map((weight) => specOf(weight, options)),
-      ...norms.flatMap((norm) => normSpecs(norm, options)),
-    ]);
-    const vectors = [
-      ...[...statistics].map(([name, weight]) => [name, toEngine(weight)] as const),
-      ...norms.flatMap(normStatistics),
-    ];
-    this.statistics = new Map(
-      vectors.map(([name, data]) => [name, ctx.upload(data, [data.length], { label: name })]),
-    );
-    this.#constants = new Map(
-      [...plan.weights.constants].map(([name, data]) => [
-        name,
-        ctx.upload(data, [data.length], { label: name }),
-      ]),
-    );
-    this.#lifetimes = new Lifetimes(plan);
+    this.inserted = plan.weights.norms.map((norm) => {
+      const { convolution, weight, bias, runningMean, runningVariance } = norm;
+      return { convolution, weight, bias, runningMean, runningVariance };
+    });
+    const { weights, steps, logits, features, featureMap, outputs, inputs, kept } = plan;
+    const wanted = [logits.value, features?.value, featureMap, ...outputs]
+      .filter((value) => value !== undefined).map((value) => kept.get(value) ?? value);
+    this.#engine = new Engine(ctx, {
+      weights,
+      steps,
+      wanted: [...wanted, ...inputs.map(({ value }) => value)],
+      learns: options.trainable !== "none",
+      decay: options.decay,
+    });
+    this.parameters = this.#engine.parameters;
+    this.statistics = this.#engine.statistics;
   }
 
   /**
@@ -266,10 +242,10 @@ export class Network implements Disposable {
         moments.get(norm)!.add(rows, arrays[2 * i]!, arrays[2 * i + 1]!);
       });
     }
-    const now = await this.#read(norms.flatMap(namesOf));
+    const now = await this.#engine.read(norms.flatMap(namesOf));
     for (const [norm, found] of moments) {
       for (const [name, data] of calibrated(norm, now, found)) {
-        this.#ctx.write(this.#tensor(name), data);
+        this.#ctx.write(this.#engine.tensor(name), data);
       }
     }
   }
@@ -281,27 +257,10 @@ export class Network implements Disposable {
   ): NetworkOutputs {
     const { training = false, seed, gradients = true } = options;
     const plan = this.#plan;
-    const values = this.#given(inputs);
-    const value = (name: string) => values.get(name)!;
-    const parameter = (name: string) => {
-      const variable = this.parameters.get(name);
-      return gradients ? variable : new Variable(variable.value);
-    };
-    const run: Run = {
-      tape,
-      training,
-      observe: options.observe,
-      seed,
-      value,
-      parameter,
-      statistic: (name) => this.statistics.get(name)!,
-      constant: (name) => this.#constants.get(name)!,
-    };
-    const live = this.#lifetimes.begin(values);
-    plan.steps.forEach((step, index) => {
-      values.set(step.output, step.run(run));
-      live.ran(index);
-    });
+    const values = givenValues(this.#model.name, plan.inputs, (name) => inputs.get(name));
+    this.#engine.run(tape, values, { training, seed, gradients, observe: options.observe });
+    const value = (name: string) => values.get(plan.kept.get(name) ?? name)!;
+    const parameter = (name: string) => this.#engine.parameter(name, { gradients });
     const rows = (source: ValueSource) => asRows(tape, value(source.value), source);
     const { features, featureMap, head } = plan;
     return {
@@ -329,78 +288,13 @@ export class Network implements Disposable {
    * @returns The model.
    */
   async export(): Promise<OnnxModel> {
-    const { parameters, statistics, norms } = this.#plan.weights;
-    const weights = [...parameters.values(), ...statistics.values()]
-      .filter(({ writable }) => writable);
-    const names = new Set([...weights.map(({ name }) => name), ...norms.flatMap(namesOf)]);
-    const now = await this.#read([...names]);
-    const kernels = new Map<string, ArrayLike<number>>();
-    const offsets = norms.map((norm) => {
-      const { kernel, offset } = folded(norm, now);
-      kernels.set(norm.kernel, kernel);
-      return { weight: norm.offset, now: offset, place: norm.place };
-    });
-    return exportWeights(this.#model, [
-      ...weights.map((weight) => ({
-        weight,
-        now: kernels.get(weight.name) ?? now.get(weight.name)!,
-      })),
-      ...offsets,
-    ]);
+    return await this.#engine.export(this.#model);
   }
 
   /** Releases parameters and statistics. */
   [Symbol.dispose](): void {
-    this.parameters[Symbol.dispose]();
-    for (const tensor of this.statistics.values()) tensor.dispose();
-    for (const tensor of this.#constants.values()) tensor.dispose();
+    this.#engine[Symbol.dispose]();
   }
-
-  #tensor(name: string): Tensor {
-    return this.statistics.get(name) ?? this.parameters.get(name).value;
-  }
-
-  /** Parameters and statistics on the host. */
-  async #read(names: readonly string[]): Promise<Map<string, TypedArray>> {
-    const arrays = names.length === 0
-      ? []
-      : await this.#ctx.read(...names.map((name) => this.#tensor(name)));
-    return new Map(names.map((name, i) => [name, arrays[i]!]));
-  }
-
-  #given(inputs: ReadonlyMap<string, Variable>): Map<string, Variable> {
-    return new Map(this.#plan.inputs.map(({ name, value, shape }) => {
-      const variable = inputs.get(name);
-      if (variable === undefined) {
-        throw new TypeError(
-          `Cannot run the network "${this.#model.name}": the input "${name}" is missing`,
-        );
-      }
-      if (String(variable.shape.slice(1)) !== String(shape)) {
-        throw new TypeError(
-          `Cannot run the network "${this.#model.name}": the input "${name}" must have shape [N, ${
-            shape.join(", ")
-          }]: current shape is [${variable.shape.join(", ")}]`,
-        );
-      }
-      return [value, variable];
-    }));
-  }
-}
-
-function namesOf(norm: InsertedNorm): string[] {
-  return [norm.weight, norm.bias, norm.runningMean, norm.runningVariance];
-}
-
-function specOf(weight: PlannedWeight, options: NetworkOptions): ParameterSpec {
-  const { name, shape } = weight;
-  return {
-    name,
-    shape,
-    data: toEngine(weight),
-    trainable: options.trainable !== "none",
-    decay: options.decay === "all" || shape.length > 1,
-  };
 }
 
 /** A value as rows: as it is, flattened, or pooled. */

@@ -61,7 +61,10 @@ export async function runNetwork(
 }
 
 /** Moves every parameter and statistic of a network away from what it was. */
-export async function shake(ctx: Context, network: Network): Promise<void> {
+export async function shake(
+  ctx: Context,
+  network: Pick<Network, "parameters" | "statistics">,
+): Promise<void> {
   const names = [...network.parameters.names, ...network.statistics.keys()];
   const tensors = names.map((name) =>
     network.statistics.get(name) ?? network.parameters.get(name).value

@@ -5,7 +5,7 @@ import { waves } from "./_models.ts";
 export type Family = (options?: { opset?: number }) => OnnxModel;
 
 /** Graphs in the manner of well-known classifiers, with a counter so that no weight is another's. */
-class Builder extends GraphBuilder {
+export class Builder extends GraphBuilder {
   #seed = 0;
 
   /** A weight whose products keep the size of what they are applied to. */
@@ -16,9 +16,14 @@ class Builder extends GraphBuilder {
     return this.constant(data, { shape, name });
   }
 
-  vector(count: number, name: string, around = 0): string {
+  vector(
+    count: number,
+    name: string,
+    around = 0,
+    options: { shape?: readonly number[] } = {},
+  ): string {
     const data = waves(count, ++this.#seed).map((value) => around + 0.6 * value);
-    return this.constant(data, { name });
+    return this.constant(data, { ...options, name });
   }
 
   conv(
