@@ -60,8 +60,21 @@ export function foldWord(word: string): string {
   return cleanWord(word.replaceAll("_", " ")).toUpperCase().toLowerCase().normalize("NFC");
 }
 
-/** A word in Unicode's composed form, with single blanks and without marks that cannot be seen. */
-function cleanWord(word: string): string {
+/**
+ * A word in Unicode's composed form, with single blanks and without marks that cannot be seen.
+ *
+ * @param word The word.
+ * @returns What is left.
+ *
+ * @example Blanks and a byte order mark
+ * ```ts
+ * import { cleanWord } from "@oodgpu/oodgpu/data";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(cleanWord("\uFEFF golden\t retriever "), "golden retriever");
+ * ```
+ */
+export function cleanWord(word: string): string {
   return word.toWellFormed().normalize("NFC").replace(INVISIBLE_REGEXP, "")
     .replace(/[\s\p{Cc}]+/gu, " ").trim();
 }
@@ -141,7 +154,7 @@ function isLong(word: string): boolean {
  * ```
  */
 export async function readWordList(path: string): Promise<WordList> {
-  const list = cleanWords(await entriesOf(path));
+  const list = cleanWords(await readWordEntries(path));
   if (list.words.length === 0) {
     const what = describeWords(list);
     refuseFile(path, `there is no word in it${what.length === 0 ? "" : ` (${what.join(", ")})`}`);
@@ -149,7 +162,25 @@ export async function readWordList(path: string): Promise<WordList> {
   return list;
 }
 
-async function entriesOf(path: string): Promise<readonly string[]> {
+/**
+ * Reads the entries of a list of words as they stand, repeated and empty ones too.
+ *
+ * @param path The file: one entry a line, or a JSON array of texts where it ends in `.json`.
+ * @returns The entries.
+ * @throws {UserError} When the file cannot be read or is no such list.
+ *
+ * @example Two entries
+ * ```ts
+ * import { readWordEntries } from "@oodgpu/oodgpu/data";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const path = await Deno.makeTempFile({ suffix: ".json" });
+ * await Deno.writeTextFile(path, '["sea", "sea"]');
+ * assertEquals(await readWordEntries(path), ["sea", "sea"]);
+ * await Deno.remove(path);
+ * ```
+ */
+export async function readWordEntries(path: string): Promise<readonly string[]> {
   let text: string | undefined;
   try {
     // The decoder leaves a byte order mark out.

@@ -195,7 +195,7 @@ export async function findLabels(
       width: ids.width,
       logitScale: model.logitScale,
       mining,
-      model: model.hash.text,
+      model: model.hash.text ?? "",
     },
     cosines: Float64Array.from(chosen, (i) => nearness.quantiles[i]!),
     dropped,

@@ -61,7 +61,7 @@ export interface PromptEncoder {
   /** What cosines are multiplied with before a softmax. */
   readonly logitScale: number;
   /** Hashes of the model's parts. */
-  readonly hash: { readonly text: string };
+  readonly hash: { readonly text?: string };
   /**
    * Encodes texts.
    *
