@@ -17,6 +17,8 @@ import { lbfEvalCommand } from "./lbf_eval.ts";
 import { lbfInspectCommand } from "./lbf_inspect.ts";
 import { lbfTuneCommand } from "./lbf_tune.ts";
 import { scoreCommand } from "./score.ts";
+import { synoodContextsCommand } from "./synood_contexts.ts";
+import { synoodLabelsCommand } from "./synood_labels.ts";
 import { tagoodAblateCommand } from "./tagood_ablate.ts";
 import { tagoodEvalCommand } from "./tagood_eval.ts";
 import { tagoodFeaturesCommand } from "./tagood_features.ts";
@@ -44,6 +46,8 @@ export const COMMANDS: readonly Command[] = [
   tagoodEvalCommand,
   tagoodAblateCommand,
   tagoodRunCommand,
+  synoodLabelsCommand,
+  synoodContextsCommand,
   worldCommand,
   demoCommand,
 ];

@@ -15,6 +15,16 @@ const ITEM_KEYS: readonly string[] = ["name", "element", "object", "item", "labe
 /** What says that there is nothing. */
 const NOTHING_REGEXP = /^(?:none|nothing|n\/?a|no (?:other )?(?:elements?|objects?|things?))\b/i;
 
+/** A line of a list, after its bullet or number. */
+const BULLET_REGEXP = /^(?:[-*•–—+]|\d+\s*[.):])\s+(.+)$/;
+
+/** What separates items in a line. */
+const LIST_REGEXP = /[,;]|\sand\s+(?=(?:an?|the|some)\s)/;
+
+/** How sentences begin that stand where a list was asked for. */
+const SENTENCE_REGEXP =
+  /^(?:there (?:is|are)|(?:the|this|that) (?:image|picture|photo)|i (?:see|can)|it (?:is|shows)|i'?m|but|sorry|sure|here (?:is|are))\b/i;
+
 /** The elements in an answer; none when it names nothing. */
 export function parseAnswer(answer: string): string[] {
   const text = answer.replaceAll(/<think>[\s\S]*?(?:<\/think>|$)/g, " ").trim();
@@ -56,9 +66,11 @@ function elementsIn(value: unknown): string[] | undefined {
   if (Array.isArray(value)) return value.flatMap(elementIn);
   if (typeof value !== "object" || value === null) return undefined;
   const record = value as Record<string, unknown>;
-  const list = LIST_KEYS.map((key) => record[key]).find(Array.isArray) ??
-    Object.values(record).find(Array.isArray);
-  return list === undefined ? undefined : elementsIn(list);
+  const named = LIST_KEYS.map((key) => record[key]);
+  const list = [...named, ...Object.values(record)].find(Array.isArray);
+  if (list !== undefined) return elementsIn(list);
+  const text = named.find((item) => typeof item === "string");
+  return text === undefined ? undefined : (text as string).split(/[,;\n]/);
 }
 
 function elementIn(value: unknown): string[] {
@@ -69,26 +81,24 @@ function elementIn(value: unknown): string[] {
   return name === undefined ? [] : [name as string];
 }
 
-/** Items of lines or of a list with commas; a sentence that leads to them is none. */
+/** Items of lines, or of a list with commas; sentences are none. */
 function writtenElements(text: string): string[] {
-  const lines = text.replaceAll(/```[a-z]*/gi, "\n").split("\n")
-    .map((line) => line.replace(/^.*:\s*(?=$|\S)/, (lead) => isLead(lead) ? "" : lead).trim())
-    .filter((line) => line !== "");
-  return lines.flatMap((line) => line.split(/[,;]|\s+and\s+/))
-    .filter((item) => item.trim().split(/\s+/).length <= MAX_WORDS);
+  const lines = text.replaceAll(/```[a-z]*/gi, "\n").split("\n").map((line) => line.trim());
+  return lines.flatMap((line) => {
+    const [, item] = BULLET_REGEXP.exec(line) ?? [];
+    if (item !== undefined) return [item.split(/:|\s[-–—]\s/)[0]!];
+    // What stands before a colon announces the list.
+    return line.slice(line.lastIndexOf(":") + 1).split(LIST_REGEXP);
+  }).filter((item) =>
+    item.trim().split(/\s+/).length <= MAX_WORDS && !SENTENCE_REGEXP.test(item.trim())
+  );
 }
 
-/** Whether words before a colon announce a list, rather than being an item with a remark. */
-function isLead(lead: string): boolean {
-  return lead.trim().split(/\s+/).length > 1 ||
-    LIST_KEYS.includes(lead.slice(0, lead.indexOf(":")).toLowerCase());
-}
-
-/** An item without bullets, numbers, quotes, marks of emphasis, articles and the final stop. */
+/** An item without quotes, marks of emphasis, remarks in brackets, articles and the final stop. */
 function withoutMarks(item: string): string {
-  return item.trim()
-    .replace(/^(?:[-*•–—+]|\d+\s*[.):])\s*/, "")
-    .replace(/^["'“”‘’`*_]+|["'“”‘’`*_.,;]+$/g, "")
-    .replace(/^(?:and\s+)?(?:an?|the|some)\s+/i, "")
+  return item.replaceAll(/\([^)]*\)/g, " ").trim()
+    .replace(BULLET_REGEXP, "$1")
+    .replaceAll(/^["'“”‘’`*_]+|["'“”‘’`*_.,;]+$/g, "")
+    .replace(/^and\s+/i, "").replace(/^(?:an?|the|some)\s+/i, "")
     .trim();
 }

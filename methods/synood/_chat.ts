@@ -49,6 +49,8 @@ export class EndpointError extends UserError {
   readonly isOwn: boolean;
 
   /**
+   * Says who was asked about what, and why there is no answer.
+   *
    * @param about The endpoint and the image.
    * @param fault What went wrong.
    */
@@ -65,9 +67,11 @@ export class EndpointError extends UserError {
 /** Why a try failed. */
 interface Fault {
   readonly why: string;
+  /** What follows the number of tries. */
+  readonly more?: string;
   /** Whether another try may succeed. */
   readonly again: boolean;
-  /** Whether it is about this image alone. */
+  /** Whether other images may fare better. */
   readonly isOwn?: boolean;
   /** Seconds that the server asks to wait. */
   readonly wait?: number | undefined;
@@ -95,7 +99,8 @@ export function chatAddress(endpoint: string): URL {
 }
 
 /** Refuses to ask where Deno may not; nobody is asked for a permission. */
-export async function requireNet(url: URL): Promise<void> {
+export async function requireNet(endpoint: string): Promise<void> {
+  const url = chatAddress(endpoint);
   const port = url.port || (url.protocol === "https:" ? "443" : "80");
   const host = `${url.hostname}:${port}`;
   const { state } = await Deno.permissions.query({ name: "net", host });
@@ -153,17 +158,10 @@ export class Chat {
         this.#hasAnswered = true;
         return result;
       }
-      const { why, again, isOwn = false, wait = 0 } = result;
+      const { again, isOwn = false, wait = 0 } = result;
       if (!again || tries > retries || wait > MAX_RETRY_AFTER) {
-        const patience = wait > MAX_RETRY_AFTER
-          ? ` and asks to wait ${Math.ceil(wait)} s`
-          : tries === 1
-          ? ""
-          : `, ${tries} times over`;
-        throw new EndpointError({ endpoint: this.name, image: about.image }, {
-          reason: why.replace("%", patience),
-          isOwn: isOwn || again,
-        });
+        const names = { endpoint: this.name, image: about.image };
+        throw new EndpointError(names, { reason: reasonOf(result, tries), isOwn });
       }
       // A server that asks to wait asks all of us.
       if (wait > 0) this.#notBefore = Math.max(this.#notBefore, Date.now() + 1000 * wait);
@@ -200,8 +198,9 @@ export class Chat {
       signal?.throwIfAborted();
       if (clock.aborted) {
         return {
-          why: `there was no answer within ${timeout} s%; --timeout allows more`,
-          again: true,
+          why: `there was no answer within ${timeout} s`,
+          more: "; --timeout allows more",
+          ...{ again: true, isOwn: true },
         };
       }
       return this.#noConnection(error);
@@ -225,7 +224,7 @@ export class Chat {
     if (typeof message !== "object" || message === null) {
       const said = serverWords(text);
       return {
-        why: `its answer has no message${said}, and choices[0].message was expected`,
+        why: `its answer has no choices[0].message${said}`,
         again: false,
       };
     }
@@ -243,13 +242,8 @@ export class Chat {
     if (status === 401 || status === 403) {
       const mend = key === undefined
         ? "--key-env names the environment variable that holds a key"
-        : keyName === undefined
-        ? "look at the key"
-        : `look at the key in ${keyName}`;
-      return {
-        why: `it refuses the request without the right key (${status}); ${mend}`,
-        again: false,
-      };
+        : `look at the key${keyName === undefined ? "" : ` in ${keyName}`}`;
+      return { why: `access is denied (${status}); ${mend}`, again: false };
     }
     if (status >= 300 && status < 400) {
       const target = response.headers.get("location") ?? "";
@@ -264,8 +258,9 @@ export class Chat {
     }
     if (status === 429 || status === 408 || status >= 500) {
       return {
-        why: `it answered ${status}%${said}`,
-        again: true,
+        why: `it answered ${status}`,
+        more: said,
+        ...{ again: true, isOwn: status >= 500 },
         wait: secondsToWait(response.headers.get("retry-after")),
       };
     }
@@ -286,10 +281,10 @@ export class Chat {
     const detail = text.split(": ").at(-1)!.replace(/ \(os error \d+\)\s*$/, "").trim();
     const again = this.#hasAnswered;
     if (isConnecting && /connection refused|actively refused/i.test(text)) {
-      return { why: "the connection is refused%; does the server run", again };
+      return { why: "the connection is refused", more: "; does the server run", again };
     }
     if (isConnecting && text.includes("dns error")) {
-      return { why: `there is no host "${this.#url.hostname}"%`, again };
+      return { why: `there is no host "${this.#url.hostname}"`, again };
     }
     if (isConnecting && this.#url.protocol === "https:" && !text.includes("tcp connect error")) {
       return {
@@ -299,14 +294,20 @@ export class Chat {
         again: false,
       };
     }
-    if (isConnecting) return { why: `there is no connection (${detail})%`, again };
+    if (isConnecting) return { why: `there is no connection (${detail})`, again };
     if (
       /error reading a body|connection (?:closed|reset)|incomplete message|broken pipe/i.test(text)
     ) {
-      return { why: "the connection was cut%", again: true };
+      return { why: "the connection was cut", again: true, isOwn: true };
     }
-    return { why: `the request failed (${detail})%`, again };
+    return { why: `the request failed (${detail})`, again };
   }
+}
+
+/** Why there is no answer, and how patient we were. */
+function reasonOf({ why, more = "", wait = 0 }: Fault, tries: number): string {
+  const asks = wait > MAX_RETRY_AFTER ? ` and asks to wait ${Math.ceil(wait)} s` : "";
+  return `${why}${asks}${tries > 1 ? `, ${tries} times over` : ""}${more}`;
 }
 
 /** A wait that ends early when everything stops. */

@@ -84,13 +84,17 @@ export interface ContextCounts {
 
 /** Contexts, and what was left out on the way. */
 export interface FittedContexts {
+  /** The contexts. */
   readonly contexts: Contexts;
+  /** How much was kept and left out. */
   readonly counts: ContextCounts;
 }
 
 /** An element, and how many images have it. */
 export interface FrequentElement {
+  /** The element, as it was first written. */
   readonly element: string;
+  /** How many images have it. */
   readonly images: number;
 }
 

@@ -20,7 +20,7 @@ import { Chat, chatAddress, EndpointError, requireNet, shownAddress } from "./_c
 import { readableName } from "./_elements.ts";
 import type { GivenElements } from "./contexts.ts";
 
-export { EndpointError };
+export { EndpointError, requireNet };
 
 /**
  * The question that is asked unless there is another one. `{class}` stands for the name of the
@@ -175,7 +175,7 @@ export async function askElements(
   images: ImageSet,
   options: AskElementsOptions,
 ): Promise<AskedElements> {
-  await requireNet(chatAddress(options.endpoint));
+  await requireNet(options.endpoint);
   const { parallel = 2, strict = false, skipFailed = false, signal, onProgress } = options;
   // The first failure stops the others, which may have long waits before them.
   const stop = new AbortController();

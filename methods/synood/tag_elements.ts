@@ -119,6 +119,15 @@ export async function tagElements(
   return given;
 }
 
+/** The first of some patterns that no tag is of; undefined when each has one. */
+export function patternOfNoTag(
+  patterns: readonly string[],
+  tags: readonly string[],
+): string | undefined {
+  const names = tags.map((tag) => cleanElement(tag).toLowerCase());
+  return patterns.find((pattern) => !names.some(matcher([pattern])));
+}
+
 /** What each tag is called as an element; empty for those that are none. */
 function elementNames(
   tags: readonly string[],

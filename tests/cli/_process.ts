@@ -17,9 +17,12 @@ export class Process implements AsyncDisposable {
   readonly #reading: Promise<void>;
   #changed: PromiseWithResolvers<void> = Promise.withResolvers();
 
+  /** @param argv The command line; what begins with `--allow-` before it are further permissions. */
   constructor(...argv: string[]) {
+    const begin = argv.findIndex((arg) => !arg.startsWith("--allow-"));
+    const permissions = [...PERMISSIONS, ...argv.slice(0, begin)];
     this.child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", ...PERMISSIONS, CLI, ...argv],
+      args: ["run", "--quiet", ...permissions, CLI, ...argv.slice(begin)],
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
