@@ -1,13 +1,159 @@
 /**
- * Attention, as exporters write it.
+ * Attention, as exporters write it: a product of queries and keys, a factor, a softmax, and a product
+ * with values; with or without heads.
  *
  * @module
  */
 
+import { raggedAttention, reshape } from "../../nn/mod.ts";
 import type { OnnxNode } from "../node.ts";
+import { shaped } from "./_arrange.ts";
 import type { Compiler, Step } from "./_compiler.ts";
+import { type Factor, Layout, product } from "./_layout.ts";
 
-/** A product of two values. */
+/** The nodes of an attention, from the product of queries and keys to that with values. */
+interface Chain {
+  /** What the scores are multiplied by before the softmax. */
+  readonly scale: number;
+  /** All but the last node. */
+  readonly nodes: readonly OnnxNode[];
+  /** The product with values. */
+  readonly last: OnnxNode;
+}
+
+/** A product of two values: that of queries and keys, or that of weights and values. */
 export function attention(node: OnnxNode, compiler: Compiler): Step | readonly Step[] {
-  throw compiler.refuse(node, "products of two values are not supported");
+  const deferred = compiler.deferred(node);
+  if (deferred !== undefined) return deferred();
+  const chain = chainOf(node, compiler);
+  if (chain === undefined) {
+    throw compiler.refuse(
+      node,
+      "both factors are computed, and only the attention softmax(scale q kᵀ) v is supported",
+    );
+  }
+  for (const taken of chain.nodes) compiler.take(taken, taken.outputs[0]!);
+  compiler.defer(chain.last, () => attentionStep(node, compiler, chain));
+  return [];
+}
+
+function chainOf(node: OnnxNode, compiler: Compiler): Chain | undefined {
+  const nodes = [node];
+  let scale = 1;
+  let soft = false;
+  for (;;) {
+    const [value] = nodes.at(-1)!.outputs as [string];
+    const reader = compiler.onlyReader(value);
+    if (reader === undefined || reader.domain !== "") return undefined;
+    if (reader.opType === "MatMul") {
+      return soft && reader.inputs[0] === value ? { scale, nodes, last: reader } : undefined;
+    }
+    const factor = soft ? undefined : factorOf(reader, compiler, value);
+    if (factor !== undefined) scale *= factor;
+    else if (reader.opType === "Softmax" && !soft && isOverLast(reader, compiler)) soft = true;
+    else if (reader.opType !== "Cast" && reader.opType !== "Identity") return undefined;
+    nodes.push(reader);
+  }
+}
+
+/** What a node multiplies scores by; 1 for one that adds nothing. */
+function factorOf(node: OnnxNode, compiler: Compiler, value: string): number | undefined {
+  const other = node.inputs.length === 2 ? compiler.otherNumber(node, value) : undefined;
+  if (other === undefined) return undefined;
+  switch (node.opType) {
+    case "Mul":
+      return other;
+    case "Div":
+      return node.inputs[0] === value ? 1 / other : undefined;
+    case "Add":
+      return other === 0 ? 1 : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function isOverLast(softmax: OnnxNode, compiler: Compiler): boolean {
+  const rank = compiler.shape(softmax.inputs[0]!, softmax).length;
+  const axis = softmax.int("axis", compiler.opset < 13 ? 1 : -1);
+  return axis === -1 || axis === rank - 1;
+}
+
+/** The factors of an operand: lists and heads, what is matched or mixed, and the columns of a head. */
+interface Operand {
+  readonly batch: Factor;
+  /** Lengths of heads before and behind the batch in the order of the graph. */
+  readonly heads: readonly [before: readonly Factor[], behind: readonly Factor[]];
+  readonly tokens: readonly Factor[];
+  readonly columns: readonly Factor[];
+}
+
+function operandOf(layout: Layout, { transposed }: { readonly transposed: boolean }):
+  | Operand
+  | undefined {
+  const { axes } = layout;
+  if (axes.length < 3) return undefined;
+  const outer = axes.slice(0, -2).flat();
+  const at = outer.findIndex(({ batch }) => batch);
+  if (at < 0) return undefined;
+  const [first, second] = axes.slice(-2) as [readonly Factor[], readonly Factor[]];
+  return {
+    batch: outer[at]!,
+    heads: [outer.slice(0, at), outer.slice(at + 1)],
+    tokens: transposed ? second : first,
+    columns: transposed ? first : second,
+  };
+}
+
+/** Lists one behind the other, the heads of a token side by side. */
+function memoryOf({ batch, heads, tokens, columns }: Operand): Factor[] {
+  return [batch, ...tokens, ...heads.flat(), ...columns];
+}
+
+function attentionStep(node: OnnxNode, compiler: Compiler, { scale, last }: Chain): Step {
+  const names = [...node.inputs, last.inputs[1]!] as [string, string, string];
+  const layouts = names.map((name) => compiler.layout(name, node));
+  const operands = layouts.map((layout, i) => operandOf(layout, { transposed: i === 1 }));
+  const [q, k, v] = operands as [Operand, Operand, Operand];
+  const counts = ({ heads }: Operand) => heads.map(product).join(" ");
+  const fits = operands.every((operand) => operand !== undefined) &&
+    counts(q) === counts(k) && counts(q) === counts(v) &&
+    product(q.columns) === product(k.columns) && product(q.columns) === product(v.columns) &&
+    product(k.tokens) === product(v.tokens) &&
+    layouts.every(({ each }) => !Number.isNaN(each));
+  if (!fits) {
+    const shapes = names.map((name) => `[${compiler.shape(name, node).join(", ")}]`);
+    throw compiler.refuse(
+      node,
+      `queries ${shapes[0]}, keys ${shapes[1]} and values ${shapes[2]} do not make an attention ` +
+        `of lists with as many heads and columns`,
+    );
+  }
+  const inputs = names.map((name, i) => compiler.arranged(name, memoryOf(operands[i]!), node));
+  const [output] = last.outputs as [string];
+  const axes = [...layouts[0]!.axes];
+  const layout = new Layout(memoryOf(q), axes);
+  compiler.setLayout(output, layout);
+  const heads = product(q.heads.flat());
+  const width = heads * product(q.columns);
+  const [length, keys] = [product(q.tokens), product(k.tokens)];
+  return {
+    inputs,
+    output,
+    run: ({ tape, value, offsets }) => {
+      const [rows, keyRows, mixed] = inputs.map((name) => {
+        const x = value(name);
+        return shaped(tape, x, [x.value.size / width, width]);
+      });
+      const lists = rows!.shape[0]! / length;
+      const y = raggedAttention(tape, { q: rows!, k: keyRows!, v: mixed! }, {
+        offsets: offsets(lists, length),
+        keyOffsets: keys === length ? undefined : offsets(lists, keys),
+        heads,
+        maxLength: length,
+        maxKeys: keys,
+        scale,
+      });
+      return reshape(tape, y, layout.shape(lists));
+    },
+  };
 }

@@ -97,6 +97,7 @@ export class Compiler {
   readonly #inserts: NormPlaces | undefined;
   readonly #layouts: Map<string, Layout> = new Map();
   readonly #pending: Step[] = [];
+  readonly #deferred: Map<OnnxNode, () => Step | readonly Step[]> = new Map();
 
   /**
    * @param model The model.
@@ -127,6 +128,11 @@ export class Compiler {
         this.#readers.set(input, [...this.#readers.get(input) ?? [], node]);
       }
     }
+  }
+
+  /** The model's operator set. */
+  get opset(): number {
+    return this.#model.opset();
   }
 
   /** Whether an earlier step has taken a node in. */
@@ -187,6 +193,16 @@ export class Compiler {
       node,
     });
     return name;
+  }
+
+  /** Notes how a later node becomes steps, which an earlier one has found out. */
+  defer(node: OnnxNode, make: () => Step | readonly Step[]): void {
+    this.#deferred.set(node, make);
+  }
+
+  /** How a node becomes steps, when an earlier one has found that out. */
+  deferred(node: OnnxNode): (() => Step | readonly Step[]) | undefined {
+    return this.#deferred.get(node);
   }
 
   /** What has to run before the step of a node that was asked for; it is given once. */
