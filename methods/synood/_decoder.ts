@@ -5,8 +5,7 @@
  */
 
 import type { Tape, Variable } from "../../nn/mod.ts";
-import { importNetwork, type OnnxModel, withGraph } from "../../onnx/mod.ts";
-import { toValueInfoProto } from "../../onnx/mod.ts";
+import { importGraph, type OnnxModel } from "../../onnx/mod.ts";
 import { type Context, UserError } from "../../runtime/mod.ts";
 import type { LatentSize } from "./diffusion_folder.ts";
 
@@ -16,35 +15,25 @@ export interface Decoder extends Disposable {
   forward(tape: Tape, latents: Variable): Variable;
 }
 
+const INPUT = "latent_sample";
+const OUTPUT = "sample";
+
 /**
  * Imports a decoder for latents of one size.
  *
  * @throws {UserError} When a node of it is not supported; the message names it.
  */
 export function importDecoder(ctx: Context, model: OnnxModel, size: LatentSize): Decoder {
-  const fixed = withLatentSize(model, size);
-  const [input] = fixed.graph.inputs;
-  const [output] = fixed.graph.outputs;
   const { channels, height, width } = size;
-  const inspection = {
-    name: fixed.name,
-    opset: fixed.opset(),
-    inputs: fixed.graph.inputs,
-    outputs: fixed.graph.outputs,
-    image: { name: input!.name, shape: input!.shape!, batch: "N", channels, height, width },
-    logits: { value: output!.name, via: "value" as const },
-    blocks: [],
-    reasons: {},
-  };
-  const network = importNetwork(ctx, fixed, inspection, {
+  const network = importGraph(ctx, model, {
+    inputs: [INPUT],
+    outputs: [OUTPUT],
     trainable: "none",
-    outputs: [output!.name],
+    shapes: { [INPUT]: [channels, height, width] },
   });
   return {
     forward(tape, latents) {
-      const inputs = new Map([[input!.name, latents]]);
-      const { values } = network.forward(tape, inputs, { gradients: false });
-      const image = values.get(output!.name)!;
+      const image = network.forward(tape, { [INPUT]: latents }, { gradients: false })[OUTPUT]!;
       if (image.shape.length === 4 && image.shape[3] === 3) return image;
       throw new UserError(
         `Cannot decode with "${model.name}": it gives [${image.shape.join(", ")}] and images of ` +
@@ -53,18 +42,4 @@ export function importDecoder(ctx: Context, model: OnnxModel, size: LatentSize):
     },
     [Symbol.dispose]: () => network[Symbol.dispose](),
   };
-}
-
-/** The model with the size of its latents filled in, and nothing said of the size of its images. */
-function withLatentSize(model: OnnxModel, { channels, height, width }: LatentSize): OnnxModel {
-  const [input] = model.graph.inputs;
-  const [output] = model.graph.outputs;
-  const batch = input!.shape?.[0] ?? "N";
-  return withGraph(model, {
-    input: [toValueInfoProto({ ...input!, shape: [batch, channels, height, width] })],
-    output: [
-      toValueInfoProto({ name: output!.name, ...(output!.type ? { type: output!.type } : {}) }),
-    ],
-    valueInfo: [],
-  });
 }

@@ -17,6 +17,7 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import { type Dimension, type OnnxModel, readModel, type ValueInfo } from "../../onnx/mod.ts";
 import { UserError } from "../../runtime/mod.ts";
 import { parseScheduler, type SchedulerConfig } from "./ddim.ts";
@@ -131,6 +132,37 @@ export async function readDiffusionFolder(path: string): Promise<DiffusionFolder
     prompt: own.prompt,
     ...sizes,
   };
+}
+
+/**
+ * What tells the models of a folder from others: hashes of their graphs' files and of the names and
+ * sizes of the files beside them, which may hold gigabytes of weights.
+ *
+ * @param folder What the folder says.
+ * @returns A hash for each model.
+ *
+ * @example A folder that is none
+ * ```ts
+ * import { diffusionHashes, readDiffusionFolder } from "@oodgpu/oodgpu/methods";
+ * import { assertRejects } from "@std/assert";
+ *
+ * await assertRejects(async () => diffusionHashes(await readDiffusionFolder("models")));
+ * ```
+ */
+export async function diffusionHashes(
+  folder: Pick<DiffusionFolder, "path" | "models">,
+): Promise<Readonly<Record<DiffusionPart, string>>> {
+  const entries = await Promise.all(PARTS.map(async (part) => {
+    const hash = createHash("sha256").update(await Deno.readFile(folder.models[part]));
+    const beside: string[] = [];
+    for await (const { name, isFile } of Deno.readDir(`${folder.path}/${part}`)) {
+      if (!isFile || /\.(onnx|json)$/.test(name)) continue;
+      beside.push(`${name} ${(await Deno.stat(`${folder.path}/${part}/${name}`)).size}`);
+    }
+    for (const file of beside.sort()) hash.update(`\0${file}`);
+    return [part, hash.digest("hex")] as const;
+  }));
+  return Object.fromEntries(entries) as Record<DiffusionPart, string>;
 }
 
 /** What `oodgpu.json` says. */

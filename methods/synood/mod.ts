@@ -35,6 +35,8 @@ export {
 export {
   type DiffusionFolder,
   type DiffusionPart,
+  diffusionHashes,
+  type DiffusionValues,
   type LatentSize,
   readDiffusionFolder,
 } from "./diffusion_folder.ts";
@@ -74,15 +76,43 @@ export {
   shortClasses,
 } from "./selection.ts";
 export {
-  type Decoded,
   type DecodedGradient,
+  type ScoredImages,
   SkipGradient,
   type SkipGradientSource,
 } from "./skip_gradient.ts";
+export {
+  synthesise,
+  type SynthesisOptions,
+  type SynthesisReport,
+  type SynthesisSeconds,
+  type SynthesisStage,
+} from "./synthesis.ts";
 export * from "./synthesis_loss.ts";
+export * from "./synthesis_settings.ts";
+export {
+  readSyntheticImages,
+  type ScoreCourse,
+  type SynthesisCounts,
+  type SynthesisIdentity,
+  type SynthesisManifest,
+  type SynthesisMode,
+  type SyntheticImage,
+} from "./synthetic_images.ts";
 export {
   DEFAULT_TAG_RULE,
   tagElements,
   type TagElementsOptions,
   type TagRule,
 } from "./tag_elements.ts";
+export {
+  DEFAULT_PROMPT,
+  elementPrompt,
+  imageSeed,
+  LABEL_PROMPT,
+  labelWork,
+  sourceWork,
+  type WorkItem,
+  type WorkList,
+  type WorkOptions,
+} from "./work_list.ts";

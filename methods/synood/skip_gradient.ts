@@ -66,17 +66,17 @@ export interface SkipGradientSource {
   readonly batch: number;
 }
 
-/** Images that were decoded, with what the recognition model says of them. */
-export interface Decoded extends ImageScores {
-  /** The images, 8 bits a channel. */
-  readonly images: readonly RgbImage[];
+/** Scores of images, and the loss of each. */
+export interface ScoredImages extends ImageScores {
   /** The loss of each. */
   readonly loss: readonly number[];
 }
 
-/** The same, with the gradient of each image's own loss by its latents as the decoder takes them. */
-export interface DecodedGradient extends Decoded {
-  /** f32 [N, C, h, w]. */
+/** Images that were decoded, with what the recognition model says of them. */
+export interface DecodedGradient extends ScoredImages {
+  /** The images, 8 bits a channel. Scores and losses are those before rounding to these. */
+  readonly images: readonly RgbImage[];
+  /** The gradient of each image's own loss by its latents as the decoder takes them, f32 [N, C, h, w]. */
   readonly gradient: Float32Array<ArrayBuffer>;
 }
 
@@ -197,16 +197,12 @@ export class SkipGradient implements Disposable {
    * Decodes latents.
    *
    * @param latents f32 [N, C, h, w], N up to {@linkcode SkipGradient.batch}.
-   * @returns The images, their losses and scores.
+   * @returns The images.
    * @throws {RangeError} When there are no latents, too many, or parts of one.
    */
-  async decode(latents: Float32Array<ArrayBuffer>): Promise<Decoded> {
+  async decode(latents: Float32Array<ArrayBuffer>): Promise<RgbImage[]> {
     const { arrays, count } = await this.#run("decode", latents);
-    const [loss, energy, msp, colours] = arrays;
-    return {
-      ...scoresOf({ loss: loss!, energy: energy!, msp: msp! }, count),
-      images: this.#images(colours!, count),
-    };
+    return this.#images(arrays[0]!, count);
   }
 
   /**
@@ -216,9 +212,7 @@ export class SkipGradient implements Disposable {
    * @returns Their losses and scores.
    * @throws {RangeError} When there are no images, too many, or one has another size.
    */
-  async score(
-    images: readonly RgbImage[],
-  ): Promise<ImageScores & { readonly loss: readonly number[] }> {
+  async score(images: readonly RgbImage[]): Promise<ScoredImages> {
     const { width, height } = this.#source.image;
     const size = width * height * CHANNELS;
     const colours = new Float32Array(images.length * size);
@@ -303,6 +297,7 @@ export class SkipGradient implements Disposable {
     const tape = new Tape(ctx);
     const given = new Variable(input, { needsGradient: way === "gradient" });
     const colours = way === "score" ? given : this.#decode(tape, given);
+    if (way === "decode") return [colours.value];
     if (way !== "score") tape.retain(colours);
     const prepared = this.#preprocessing.apply(tape, colours);
     const { logits } = this.#classifier.forward(
@@ -319,7 +314,6 @@ export class SkipGradient implements Disposable {
     });
     const scores = [loss, energy, confidence];
     if (way === "score") return scores;
-    if (way === "decode") return [...scores, colours.value];
     tape.backward([{ variable: logits, gradient: dLogits }]);
     const gradient = tape.gradientOf(given);
     if (gradient !== undefined) return [...scores, colours.value, gradient];
@@ -373,7 +367,7 @@ interface RunArrays {
 function scoresOf(
   { loss, energy, msp }: Readonly<Record<"loss" | "energy" | "msp", ArrayLike<number>>>,
   count: number,
-): ImageScores & { readonly loss: readonly number[] } {
+): ScoredImages {
   const first = (values: ArrayLike<number>) => Array.from({ length: count }, (_, i) => values[i]!);
   return { loss: first(loss), energy: first(energy), msp: first(msp) };
 }

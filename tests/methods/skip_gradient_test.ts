@@ -16,8 +16,8 @@ void activation;
 void conv2d;
 
 const SIDE = 16;
-const LATENTS = { channels: 4, height: 16, width: 16 };
-const SIZE = 1024;
+const LATENTS = { channels: 4, height: 4, width: 4 };
+const SIZE = 64;
 
 /** Resizes to another size and crops, with planes in the other order. */
 const SPEC: PreprocessSpec = {
@@ -37,7 +37,7 @@ function source(
   const { spec = SPEC, ...rest } = options;
   const model = rest.classifier ?? classifier({ side: spec.crop?.width ?? SIDE });
   return {
-    decoder: vaeDecoder({ factor: 1 }),
+    decoder: vaeDecoder(),
     latents: LATENTS,
     image: { width: SIDE, height: SIDE },
     classifier: model,
@@ -62,7 +62,7 @@ for (const loss of SYNTHESIS_LOSSES) {
     const { gradient, loss: losses } = await run(at);
     assert(losses.every((value) => value > 0 || loss === "paper-literal"), String(losses));
     // Differences of both losses' sum: no image's loss depends on another's latents.
-    for (let i = 0; i < at.length; i += 131) {
+    for (let i = 0; i < at.length; i += 11) {
       const step = 1e-4;
       const [high, low] = [step, -step].map((delta) =>
         at.map((value, j) => value + (j === i ? delta : 0))
