@@ -5,7 +5,7 @@
  */
 
 import {
-  Adam,
+  type Adam,
   Batches,
   concatChannels,
   type History,
@@ -13,7 +13,7 @@ import {
   ParameterSet,
   reshape,
   scale,
-  Sgd,
+  type Sgd,
   type StepRow,
   Tape,
   Variable,
@@ -22,11 +22,11 @@ import { type Context, type KernelTime, type Tensor, UserError } from "../../run
 import { type Assignment, assignNegatives } from "./assign.ts";
 import { gatherImages } from "./images.ts";
 import type { LabelSet } from "./label_set.ts";
-import { labelLoss, TEXT, textParameters, withRows } from "./label_tuning.ts";
+import { labelLoss, sgdOf, TEXT, textParameters, withRows } from "./label_tuning.ts";
 import { imageToText } from "./loss.ts";
 import { delta, deltaParameters, type Projection } from "./model.ts";
 import { type ImagePairs, placesOf, requirePairs } from "./_pairs.ts";
-import { lengthened } from "./projection.ts";
+import { adamOf, lengthened } from "./projection.ts";
 import {
   type LabelTuningSettings,
   type ProjectionSettings,
@@ -160,8 +160,8 @@ class JointTraining implements Disposable {
     if (start !== undefined) {
       this.#projection.write(new Map([...start].filter(([name]) => name !== TEXT)));
     }
-    this.#adam = new Adam(ctx, this.#projection, projection);
-    this.#sgd = new Sgd(ctx, this.#text, tuning);
+    this.#adam = adamOf(ctx, this.#projection, projection);
+    this.#sgd = sgdOf(ctx, this.#text, tuning);
     this.#batches = options.batches ??
       new Batches({ samples: id.count, batch: batch / 2, seed });
     this.#places = placesOf(used);

@@ -157,7 +157,7 @@ class LabelTuning implements Disposable {
     this.#data = data;
     this.#owned = ctx.scope();
     this.#text = textParameters(ctx, labels, { used: data.assignment.used, settings, start });
-    this.#sgd = new Sgd(ctx, this.#text, settings);
+    this.#sgd = sgdOf(ctx, this.#text, settings);
     this.#batches = options.batches ??
       new Batches({ samples: synthetic.count, batch, seed });
     const place = placesOf(data.assignment.used);
@@ -298,6 +298,15 @@ export function textParameters(
   const data = start?.get(TEXT) ??
     usedRows(labels, used).map((value) => settings.length * value);
   return new ParameterSet(ctx, [{ name: TEXT, shape: [used.length, labels.width], data }]);
+}
+
+/** The optimiser of text features. */
+export function sgdOf(
+  ctx: Context,
+  text: ParameterSet,
+  { learningRate, momentum, weightDecay }: LabelTuningSettings,
+): Sgd {
+  return new Sgd(ctx, text, { learningRate, momentum, weightDecay });
 }
 
 /**

@@ -133,7 +133,7 @@ class ProjectionTraining implements Disposable {
     this.#owned = ctx.scope();
     this.#parameters = new ParameterSet(ctx, deltaParameters(width, seed));
     if (start !== undefined) this.#parameters.write(start);
-    this.#adam = new Adam(ctx, this.#parameters, settings);
+    this.#adam = adamOf(ctx, this.#parameters, settings);
     this.#batches = options.batches ?? new Batches({ samples: this.#samples, batch, seed });
     this.#images = this.#owned.upload(new Float32Array(batch * width), [batch, width]);
     this.#targets = this.#owned.upload(new Int32Array(batch), [batch]);
@@ -217,6 +217,15 @@ class ProjectionTraining implements Disposable {
     ctx.write(this.#images, images);
     ctx.write(this.#targets, targets);
   }
+}
+
+/** The projection's optimiser. The settings' epsilon is the normalisation's, not Adam's. */
+export function adamOf(
+  ctx: Context,
+  parameters: ParameterSet,
+  { learningRate, weightDecay }: ProjectionSettings,
+): Adam {
+  return new Adam(ctx, parameters, { learningRate, weightDecay });
 }
 
 /** Rows of the length that a projection takes. */
