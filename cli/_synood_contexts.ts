@@ -308,6 +308,8 @@ function withoutJson(path: string): string {
   return path.replace(/\.json$/i, "");
 }
 
+/** This machine. */
+const LOCAL_REGEXP = /^(?:localhost|127\.[\d.]+|\[::1\])$/;
 /** Images without an answer that are named. */
 const MAX_FAILED = 5;
 
@@ -347,7 +349,7 @@ async function prepareEndpoint(args: Arguments, most: number): Promise<ElementSo
   const work: EndpointWork = {
     ...{ endpoint, model, most, numbers },
     request: requestOf(args),
-    key: keyOf(args),
+    key: await keyOf(args),
     question: await questionOf(args),
   };
   await requireNet(endpoint);
@@ -376,12 +378,19 @@ function jsonOf(text: string): unknown {
 }
 
 /** The API's key. Whoever types a key in place of a name must not read it in a message. */
-function keyOf(args: Arguments): string | undefined {
+async function keyOf(args: Arguments): Promise<string | undefined> {
   const name = args.text("key-env");
   if (name === undefined) return undefined;
   if (!/^[A-Za-z_]\w*$/.test(name)) {
     throw new UsageError(
       "The option --key-env must be the name of an environment variable, not the key itself",
+    );
+  }
+  const { state } = await Deno.permissions.query({ name: "env", variable: name });
+  if (state !== "granted") {
+    throw new UserError(
+      `Cannot read the environment variable ${name}: Deno was started without the permission for ` +
+        `it; start it with --allow-env=${name}`,
     );
   }
   const key = Deno.env.get(name)?.trim() ?? "";
@@ -418,6 +427,10 @@ async function ask(
   const cache = args.text("cache") ?? `${withoutJson(args.need("out"))}.cache`;
   const keyName = args.text("key-env");
   const address = endpointAddress(endpoint);
+  const { protocol, hostname } = new URL(address);
+  if (key !== undefined && protocol === "http:" && !LOCAL_REGEXP.test(hostname)) {
+    terminal.note(`Note: the key goes to ${hostname} without encryption`);
+  }
   using progress = terminal.progress("ask", images.count, { unit: "images" });
   try {
     const { given, skipped, failed, ...counts } = await askElements(images, {

@@ -111,7 +111,7 @@ async function runContexts(context: CommandContext): Promise<void> {
 }
 
 /** The images that were asked for. */
-async function chooseImages(
+export async function chooseImages(
   { args, terminal, signal }: CommandContext,
   images: ImageSet,
 ): Promise<ImageSet> {
@@ -137,7 +137,7 @@ async function chooseImages(
   const chosen = selectInformative(measured.images, perClass).map((i) => measured.origin[i]!);
   const labels = measured.images.map(({ label }) => label);
   // Classes without names are those that occur.
-  const classes = images.classNames.length || Math.max(...labels) + 1;
+  const classes = images.classNames.length || labels.reduce((a, b) => Math.max(a, b), -1) + 1;
   const short = shortClasses(labels, { perClass, classes })
     .filter(({ count }) => images.classNames.length > 0 || count > 0)
     .map(({ label, count }) => `${images.classNames[label] ?? `class ${label}`} (${count})`);

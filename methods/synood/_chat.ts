@@ -165,8 +165,7 @@ export class Chat {
       }
       // A server that asks to wait asks all of us.
       if (wait > 0) this.#notBefore = Math.max(this.#notBefore, Date.now() + 1000 * wait);
-      const delay = Math.min(MAX_BACKOFF, backoff * 2 ** (tries - 1)) * (0.5 + rng.uniform() / 2);
-      await pause(1000 * delay, signal);
+      await pause(1000 * secondsBefore(tries, { backoff, rng }), signal);
     }
   }
 
@@ -302,6 +301,14 @@ export class Chat {
     }
     return { why: `the request failed (${detail})`, again };
   }
+}
+
+/** How long to wait after so many tries: twice as long each time, and not all of us at once. */
+export function secondsBefore(
+  tries: number,
+  { backoff, rng }: { readonly backoff: number; readonly rng: Rng },
+): number {
+  return Math.min(MAX_BACKOFF, backoff * 2 ** (tries - 1)) * (0.5 + rng.uniform() / 2);
 }
 
 /** Why there is no answer, and how patient we were. */

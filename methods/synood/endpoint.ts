@@ -152,6 +152,7 @@ interface Reply {
  * @param images The images.
  * @param options Whom to ask, what, and how patiently.
  * @returns The elements, and counts.
+ * @throws {RangeError} When a number is out of its range.
  * @throws {UserError} When the address is none, Deno may not reach it, or answers cannot be kept.
  * @throws {EndpointError} When there is no answer; with `skipFailed` only when there would be none
  * about any image.
@@ -176,6 +177,7 @@ export async function askElements(
   options: AskElementsOptions,
 ): Promise<AskedElements> {
   await requireNet(options.endpoint);
+  requireNumbers(options);
   const { parallel = 2, strict = false, skipFailed = false, signal, onProgress } = options;
   // The first failure stops the others, which may have long waits before them.
   const stop = new AbortController();
@@ -246,6 +248,27 @@ export async function askElements(
  */
 export function endpointAddress(endpoint: string): string {
   return shownAddress(chatAddress(endpoint));
+}
+
+/** Smallest values of the numbers that are set. */
+const LEAST = {
+  most: 1,
+  imageSize: 1,
+  parallel: 1,
+  timeout: 1e-3,
+  retries: 0,
+  backoff: 0,
+  seed: 0,
+};
+
+function requireNumbers(options: AskElementsOptions): void {
+  for (const [name, least] of Object.entries(LEAST)) {
+    const value = options[name as keyof typeof LEAST];
+    if (value === undefined || value >= least && Number.isFinite(value)) continue;
+    throw new RangeError(
+      `Cannot ask about images: "${name}" must be at least ${least}: it is ${value}`,
+    );
+  }
 }
 
 /** Finds answers: among those that are kept, or by asking. */
