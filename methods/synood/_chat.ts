@@ -190,9 +190,7 @@ export class Chat {
       if (text === undefined) {
         return { why: "its answer is longer than 4 MiB", again: false, isOwn: true };
       }
-      // A server might say the key again.
-      const safe = key === undefined ? text : text.replaceAll(key, "***");
-      return response.ok ? this.#content(safe) : this.#refusal(response, safe);
+      return response.ok ? this.#content(text) : this.#refusal(response, text);
     } catch (error) {
       signal?.throwIfAborted();
       if (clock.aborted) {
@@ -221,17 +219,15 @@ export class Chat {
     const { choices } = (value ?? {}) as { choices?: { message?: { content?: unknown } }[] };
     const message = Array.isArray(choices) ? choices[0]?.message : undefined;
     if (typeof message !== "object" || message === null) {
-      const said = serverWords(text);
-      return {
-        why: `its answer has no choices[0].message${said}`,
-        again: false,
-      };
+      const said = this.#serverWords(text);
+      return { why: `its answer has no choices[0].message${said}`, again: false };
     }
     const { content } = message;
-    if (typeof content === "string") return content;
+    if (typeof content === "string") return this.#withoutKey(content);
     // Some servers give texts in parts.
     const parts = Array.isArray(content) ? content as { text?: unknown }[] : [];
-    return parts.map((part) => typeof part?.text === "string" ? part.text : "").join("");
+    const texts = parts.map((part) => typeof part?.text === "string" ? part.text : "");
+    return this.#withoutKey(texts.join(""));
   }
 
   /** What another status than success means. */
@@ -251,7 +247,7 @@ export class Chat {
         : "elsewhere";
       return { why: `it sends us (${status}) ${to}`, again: false };
     }
-    const said = serverWords(text);
+    const said = this.#serverWords(text);
     if (status === 404) {
       return { why: `there is no such address or no such model (404)${said}`, again: false };
     }
@@ -268,6 +264,22 @@ export class Chat {
       again: false,
       isOwn: OWN_STATUS.has(status),
     };
+  }
+
+  /** What a server says of an error, after a colon; nothing where it says it in HTML. */
+  #serverWords(text: string): string {
+    const value = jsonOf(text);
+    const said = value === undefined ? isHtml(text) ? "" : text : messageIn(value) ?? "";
+    const words = this.#withoutKey(said).replaceAll(/[\p{Cc}\s]+/gu, " ").trim()
+      .replace(/\.+$/, "");
+    if (words === "") return "";
+    return `: ${words.length > MAX_QUOTED ? `${words.slice(0, MAX_QUOTED)}…` : words}`;
+  }
+
+  /** A text in which the key, which a server might say again, is blanked out. */
+  #withoutKey(text: string): string {
+    const { key } = this.#settings;
+    return key === undefined ? text : text.replaceAll(key, "***");
   }
 
   /** What is said when nothing came back. */
@@ -356,15 +368,6 @@ function jsonOf(text: string): unknown {
 
 function isHtml(text: string): boolean {
   return /^\s*<(?:!doctype|html|head|body|\?xml)/i.test(text);
-}
-
-/** What a server says of an error, after a colon; nothing where it says it in HTML. */
-function serverWords(text: string): string {
-  const value = jsonOf(text);
-  const said = value === undefined ? isHtml(text) ? "" : text : messageIn(value) ?? "";
-  const words = said.replaceAll(/[\p{Cc}\s]+/gu, " ").trim().replace(/\.+$/, "");
-  if (words === "") return "";
-  return `: ${words.length > MAX_QUOTED ? `${words.slice(0, MAX_QUOTED)}…` : words}`;
 }
 
 function messageIn(value: unknown): string | undefined {

@@ -238,12 +238,16 @@ Deno.test("ood synood contexts --skip-failed goes on without some images, and no
 Deno.test("ood synood contexts sends a key and neither shows nor keeps it", async () => {
   await using shop = await pictures(1);
   const name = "OODGPU_TEST_KEY";
-  const key = "sk-5ecret-0f-mine";
+  const key = "sk/5ecret-0f-mine";
   Deno.env.set(name, ` ${key}\n`);
   try {
     await using server = new VisionServer(({ authorization, number }) => {
       assertEquals(authorization, `Bearer ${key}`);
-      if (number === 0) return Response.json({ error: `no ${key}` }, { status: 400 });
+      // Some servers write slashes with a backslash before them.
+      if (number === 0) {
+        const text = JSON.stringify({ error: `no ${key}` }).replaceAll("/", "\\/");
+        return new Response(text, { status: 400 });
+      }
       if (number === 1) return new Response(`bad ${key}`, { status: 401 });
       return says(`["grass", "${key}"]`);
     });
