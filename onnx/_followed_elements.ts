@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { KnownValues, OpenShape } from "./_known_values.ts";
+import { type KnownValues, MAX_SHAPE_LENGTH, type OpenShape } from "./_known_values.ts";
 import { wrap } from "./_shape_math.ts";
 import type { OnnxNode } from "./node.ts";
 import { ELEMENT_TYPES } from "./proto/mod.ts";
@@ -28,7 +28,14 @@ export function followedElements(node: OnnxNode, known: KnownValues): OpenShape 
     case "Identity":
     case "Squeeze":
     case "Unsqueeze":
+    case "Reshape":
       return known.ints(node.inputs[0]);
+    case "ConstantOfShape":
+      return filled(node, known);
+    case "Equal":
+      return compared(node, known);
+    case "Where":
+      return selected(node, known);
     case "Gather":
       return gathered(node, known);
     case "Slice":
@@ -65,6 +72,39 @@ function concatenated(node: OnnxNode, known: KnownValues): OpenShape | undefined
   return parts.every((part) => part !== undefined) ? parts.flat() : undefined;
 }
 
+function filled(node: OnnxNode, known: KnownValues): OpenShape | undefined {
+  const [length, ...rest] = known.numbers(node.inputs[0]) ?? [];
+  if (length === undefined || rest.length > 0 || length > MAX_SHAPE_LENGTH) return undefined;
+  const value = Number(node.tensor("value")?.data[0] ?? 0);
+  return Array.from({ length }, () => value);
+}
+
+/** Ones where lengths are equal, zeros where they are not; an open length is no number below 0. */
+function compared(node: OnnxNode, known: KnownValues): OpenShape | undefined {
+  const [a, b] = node.inputs.map((input) => known.ints(input));
+  if (a === undefined || b === undefined) return undefined;
+  return Array.from({ length: Math.max(a.length, b.length) }, (_, i): Dimension => {
+    const [x, y] = [at(a, i), at(b, i)];
+    if (typeof x === "number" && typeof y === "number") return x === y ? 1 : 0;
+    if (x === y && x !== "?") return 1;
+    return [x, y].some((length) => typeof length === "number" && length < 0) ? 0 : "?";
+  });
+}
+
+function selected(node: OnnxNode, known: KnownValues): OpenShape | undefined {
+  const [condition, a, b] = node.inputs.map((input) => known.ints(input));
+  if (condition === undefined || a === undefined || b === undefined) return undefined;
+  const length = Math.max(condition.length, a.length, b.length);
+  return Array.from({ length }, (_, i): Dimension => {
+    const chosen = at(condition, i);
+    return chosen === "?" ? "?" : at(chosen === 0 ? b : a, i);
+  });
+}
+
+function at(list: OpenShape, i: number): Dimension {
+  return list[list.length === 1 ? 0 : i] ?? "?";
+}
+
 /** A list of known length of which no element is known. */
 function openElements(value: string, known: KnownValues): OpenShape | undefined {
   const [length = 1, ...rest] = known.shape(value) ?? ["?"];
@@ -78,7 +118,6 @@ function calculated(node: OnnxNode, known: KnownValues): OpenShape | undefined {
   const a = known.ints(node.inputs[0]);
   const b = known.ints(node.inputs[1]);
   if (a === undefined || b === undefined) return undefined;
-  const at = (list: OpenShape, i: number) => list[list.length === 1 ? 0 : i] ?? "?";
   return Array.from({ length: Math.max(a.length, b.length) }, (_, i): Dimension => {
     const [x, y] = [at(a, i), at(b, i)];
     if (typeof x === "number" && typeof y === "number") return operation(x, y);

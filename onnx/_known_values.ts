@@ -23,7 +23,7 @@ export interface Guess {
 }
 
 /** Values longer than this are no shapes, so their elements are not followed. */
-const MAX_SHAPE_LENGTH = 16;
+export const MAX_SHAPE_LENGTH = 16;
 
 /** Types and shapes of values, and the elements of those that are shapes themselves. */
 export class KnownValues {

@@ -75,7 +75,12 @@ export class Numbers {
     if (node === undefined || node.domain !== "") return undefined;
     const [a = "", b = ""] = node.inputs;
     if (node.opType === "ConstantOfShape") return Number(node.tensor("value")?.data[0] ?? 0);
-    if (SPREADING.has(node.opType)) return this.uniform(a);
+    // An array that is stored may learn, whatever it holds now.
+    if (SPREADING.has(node.opType)) {
+      return constantOf(this.#graph, a) === undefined || this.list(a)?.length === 1
+        ? this.uniform(a)
+        : undefined;
+    }
     const unary = UNARY.get(node.opType);
     if (unary !== undefined) return applied(unary, this.uniform(a));
     if (!BINARY.has(node.opType)) return undefined;

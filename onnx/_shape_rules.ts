@@ -55,6 +55,7 @@ const RULES: ReadonlyMap<string, Rule> = new Map([
   ...each("GlobalAveragePool GlobalMaxPool GlobalLpPool", sameType(fromFirst(globallyPooled))),
   ...each("Gemm", sameType(gemmShape)),
   ...each("MatMul", sameType(fromFirst(multiplied))),
+  ...each("Einsum", sameType(summed)),
   ...each("Concat", sameType(concatenated)),
   ...each("Flatten", sameType(fromFirst((shape, node) => flattened(shape, node.int("axis", 1))))),
   ...each("Reshape", sameType(reshapedTo)),
@@ -133,6 +134,20 @@ function gemmShape(node: OnnxNode, known: KnownValues): OpenShape {
 function multiplied(shape: OpenShape, node: OnnxNode, known: KnownValues): OpenShape | undefined {
   const other = known.shape(node.inputs[1]);
   return other === undefined ? undefined : matmulShape(shape, other);
+}
+
+/** The lengths that the letters of an equation stand for. */
+function summed(node: OnnxNode, known: KnownValues): OpenShape | undefined {
+  const [terms, result] = node.string("equation", "").replaceAll(" ", "").split("->");
+  if (result === undefined || result.includes(".")) return undefined;
+  const lengths = new Map<string, Dimension>();
+  terms!.split(",").forEach((term, i) => {
+    known.shape(node.inputs[i])?.forEach((length, axis) => {
+      const letter = term[axis] ?? "";
+      if (typeof lengths.get(letter) !== "number") lengths.set(letter, length);
+    });
+  });
+  return [...result].map((letter) => lengths.get(letter) ?? "?");
 }
 
 function concatenated(node: OnnxNode, known: KnownValues): OpenShape | undefined {

@@ -11,7 +11,7 @@ import {
   type Pad2dOptions,
   resizeNearest as resizeKernel,
   resizeNearestGradient,
-  sliceChannels,
+  sliceChannels as sliceKernel,
   toChannelsFirst as toChannelsFirstKernel,
   toChannelsLast as toChannelsLastKernel,
 } from "../../kernels/mod.ts";
@@ -75,10 +75,52 @@ export function concatChannels(tape: Tape, parts: readonly Variable[]): Variable
       for (const part of parts) {
         const end = begin + part.shape.at(-1)!;
         if (gradients.wants(part)) {
-          gradients.send(part, sliceChannels(gradients.ctx, { x: dY }, { begin, end }));
+          gradients.send(part, sliceKernel(gradients.ctx, { x: dY }, { begin, end }));
         }
         begin = end;
       }
+    },
+  });
+}
+
+/**
+ * Some channels of maps.
+ *
+ * @param tape The tape.
+ * @param x f32 [N, H, W, C].
+ * @param range The first channel, and the channel after the last one.
+ * @returns f32 [N, H, W, end - begin].
+ * @throws {RangeError} When there are no such channels.
+ *
+ * @example The second of two
+ * ```ts
+ * import { sliceChannels, Tape, Variable } from "@oodgpu/oodgpu/nn";
+ * import { Host } from "@oodgpu/oodgpu/runtime";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using host = new Host();
+ * const x = new Variable(host.upload(new Float32Array([1, 3, 2, 4]), [1, 1, 2, 2]));
+ * assertEquals([...sliceChannels(new Tape(host), x, { begin: 1, end: 2 }).value.data], [3, 4]);
+ * ```
+ */
+export function sliceChannels(
+  tape: Tape,
+  x: Variable,
+  range: { readonly begin: number; readonly end: number },
+): Variable {
+  const { begin, end } = range;
+  const channels = x.shape.at(-1)!;
+  return tape.operation({
+    inputs: [x],
+    output: sliceKernel(tape.ctx, { x: x.value }, range),
+    backward: (dY, gradients) => {
+      // Channels as places, so that a border of zeros is what the others get.
+      const lanes = [begin, end, channels].every((place) => place % 4 === 0) ? 4 : 1;
+      const rows = x.value.size / channels;
+      const places = dY.reshape([rows, 1, (end - begin) / lanes, lanes]);
+      const padding = [0, begin / lanes, 0, (channels - end) / lanes] as const;
+      const dX = padKernel(gradients.ctx, { x: places }, { padding });
+      gradients.send(x, dX.reshape(x.shape));
     },
   });
 }

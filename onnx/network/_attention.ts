@@ -15,6 +15,8 @@ import { type Factor, Layout, product } from "./_layout.ts";
 interface Chain {
   /** What the scores are multiplied by before the softmax. */
   readonly scale: number;
+  /** Whether keys stand as a product of matrices wants them, with the columns first. */
+  readonly transposed: boolean;
   /** All but the last node. */
   readonly nodes: readonly OnnxNode[];
   /** The product with values. */
@@ -39,14 +41,18 @@ export function attention(node: OnnxNode, compiler: Compiler): Step | readonly S
 
 function chainOf(node: OnnxNode, compiler: Compiler): Chain | undefined {
   const nodes = [node];
+  const transposed = node.opType === "MatMul";
+  if (!transposed && !BY_ROWS_REGEXP.test(equationOf(node))) return undefined;
   let scale = 1;
   let soft = false;
   for (;;) {
     const [value] = nodes.at(-1)!.outputs as [string];
     const reader = compiler.onlyReader(value);
     if (reader === undefined || reader.domain !== "") return undefined;
-    if (reader.opType === "MatMul") {
-      return soft && reader.inputs[0] === value ? { scale, nodes, last: reader } : undefined;
+    if (reader.opType === "MatMul" || reader.opType === "Einsum") {
+      const mixes = reader.opType === "MatMul" || MIXES_REGEXP.test(equationOf(reader));
+      const fits = soft && mixes && reader.inputs[0] === value;
+      return fits ? { scale, transposed, nodes, last: reader } : undefined;
     }
     const factor = soft ? undefined : factorOf(reader, compiler, value);
     if (factor !== undefined) scale *= factor;
@@ -54,6 +60,14 @@ function chainOf(node: OnnxNode, compiler: Compiler): Chain | undefined {
     else if (reader.opType !== "Cast" && reader.opType !== "Identity") return undefined;
     nodes.push(reader);
   }
+}
+
+/** Products of rows with rows, and of a matrix with a matrix, the same letters before both. */
+const BY_ROWS_REGEXP = /^(\w+)(\w)(\w),\1(\w)\3->\1\2\4$/;
+const MIXES_REGEXP = /^(\w+)(\w)(\w),\1\3(\w)->\1\2\4$/;
+
+function equationOf(node: OnnxNode): string {
+  return node.string("equation", "").replaceAll(" ", "");
 }
 
 /** What a node multiplies scores by; 1 for one that adds nothing. */
@@ -109,10 +123,16 @@ function memoryOf({ batch, heads, tokens, columns }: Operand): Factor[] {
   return [batch, ...tokens, ...heads.flat(), ...columns];
 }
 
-function attentionStep(node: OnnxNode, compiler: Compiler, { scale, last }: Chain): Step {
+function attentionStep(
+  node: OnnxNode,
+  compiler: Compiler,
+  { scale, transposed, last }: Chain,
+): Step {
   const names = [...node.inputs, last.inputs[1]!] as [string, string, string];
   const layouts = names.map((name) => compiler.layout(name, node));
-  const operands = layouts.map((layout, i) => operandOf(layout, { transposed: i === 1 }));
+  const operands = layouts.map((layout, i) =>
+    operandOf(layout, { transposed: transposed && i === 1 })
+  );
   const [q, k, v] = operands as [Operand, Operand, Operand];
   const counts = ({ heads }: Operand) => heads.map(product).join(" ");
   const fits = operands.every((operand) => operand !== undefined) &&

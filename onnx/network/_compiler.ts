@@ -36,6 +36,8 @@ export interface Run {
   statistic(name: string): Tensor;
   /** A vector that does not learn. */
   constant(name: string): Tensor;
+  /** Length of the batch. */
+  readonly batch: number;
   /** Where lists of one length begin and end, i32 [count + 1]. */
   offsets(count: number, length: number): Tensor;
 }
@@ -264,6 +266,19 @@ export class Compiler {
     | undefined {
     const constant = node.ints(attribute) ?? this.constant(node, input);
     return constant === undefined || Array.isArray(constant) ? constant : toNumbers(constant);
+  }
+
+  /** The same where a graph may compute it from shapes. */
+  known(
+    node: OnnxNode,
+    { attribute, input }: { attribute: string; input: number },
+  ): readonly number[] | undefined {
+    const name = node.inputs[input];
+    const inAttribute = node.ints(attribute);
+    if (inAttribute !== undefined || name === undefined || name === "") return inAttribute;
+    const list = this.view.numbers.list(name);
+    if (list !== undefined) return list;
+    throw this.refuse(node, `what "${name}" holds depends on more than shapes`);
   }
 
   /** A number that stands in an attribute or in a constant input. */

@@ -93,8 +93,10 @@ export class Engine implements Disposable {
    * @throws {OutOfMemoryError} When a value does not fit into one binding; the message names the node.
    */
   run(tape: Tape, values: Map<string, Variable>, options: PassOptions): void {
+    const [first] = values.values();
     const run: Run = {
       tape,
+      batch: first?.shape[0] ?? 1,
       training: options.training,
       observe: options.observe,
       seed: options.seed,

@@ -134,15 +134,34 @@ export class Layout {
     return axes === undefined ? undefined : new Layout(regrouping.memory, axes);
   }
 
-  /** One axis of another length, which must be the last in memory. */
-  withLast(axis: number, length: number): Layout {
-    const factor: Factor = { size: length, batch: false };
-    const old = new Set(this.axes[axis]!);
-    const added = length === 1 ? [] : [factor];
+  /** One axis of another length; its factors, if there are any, lie one behind the other. */
+  withLength(axis: number, length: number): Layout {
+    const old = this.axes[axis]!;
+    const added = length === 1 ? [] : [{ size: length, batch: false }];
+    const at = old.length === 0 ? this.memory.length : this.memory.indexOf(old[0]!);
     return new Layout(
-      [...this.memory.filter((item) => !old.has(item)), ...added],
+      [...this.memory.slice(0, at), ...added, ...this.memory.slice(at + old.length)],
       this.axes.map((factors, i) => i === axis ? added : factors),
     );
+  }
+
+  /** Without an axis that has length 1. */
+  without(axis: number): Layout {
+    return new Layout(this.memory, this.axes.filter((_, i) => i !== axis));
+  }
+
+  /** Whether the factors of an axis lie one behind the other, the batch not among them. */
+  isWhole(axis: number): boolean {
+    const factors = this.axes[axis]!;
+    const at = this.memory.indexOf(factors[0]!);
+    return factors.every((factor, i) => !factor.batch && this.memory[at + i] === factor);
+  }
+
+  /** Elements of what lies behind an axis in memory; it is whole. */
+  behind(axis: number): number {
+    const last = this.axes[axis]!.at(-1);
+    const at = last === undefined ? this.memory.length : this.memory.indexOf(last) + 1;
+    return product(this.memory.slice(at));
   }
 
   /** Whether an axis, in its order, is what lies last in memory. */

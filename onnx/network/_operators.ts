@@ -11,6 +11,7 @@ import { LAYOUT_OPERATORS } from "./_layout_operators.ts";
 import { NORM_OPERATORS } from "./_norm_operators.ts";
 import { POINTWISE_OPERATORS } from "./_pointwise_operators.ts";
 import { ROW_OPERATORS } from "./_row_operators.ts";
+import { SLICE_OPERATORS } from "./_slice_operators.ts";
 import { WINDOW_OPERATORS } from "./_window_operators.ts";
 
 const OPERATORS: ReadonlyMap<string, Operator> = new Map(Object.entries({
@@ -18,6 +19,7 @@ const OPERATORS: ReadonlyMap<string, Operator> = new Map(Object.entries({
   ...POINTWISE_OPERATORS,
   ...ROW_OPERATORS,
   ...LAYOUT_OPERATORS,
+  ...SLICE_OPERATORS,
   ...NORM_OPERATORS,
 }));
 

@@ -22,8 +22,8 @@ export interface Part {
 
 /** Operators that read data in their first input alone; the others hold shapes and settings. */
 const FIRST_INPUT: ReadonlySet<string> = new Set(
-  "Reshape Clip Pad Dropout Squeeze Unsqueeze ReduceMean Slice Resize Upsample Cast Expand Tile"
-    .split(" "),
+  ("Reshape Clip Pad Dropout Squeeze Unsqueeze ReduceMean Slice Split Gather Resize Upsample Cast " +
+    "Expand Tile").split(" "),
 );
 
 /** The values that a node computes with; constants, and what follows from shapes, aside. */

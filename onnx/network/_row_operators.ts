@@ -14,6 +14,7 @@ import type { Compiler, Operator, Step } from "./_compiler.ts";
 export const ROW_OPERATORS: Readonly<Record<string, Operator>> = {
   Gemm: gemm,
   MatMul: matMul,
+  Einsum: attention,
 };
 
 function gemm(node: OnnxNode, compiler: Compiler): Step {
@@ -22,13 +23,14 @@ function gemm(node: OnnxNode, compiler: Compiler): Step {
   if (shape.length !== 2) {
     throw compiler.refuse(node, `"${rows}" is [${shape.join(", ")}] and [N, C] was expected`);
   }
-  const x = compiler.standard(rows, node);
+  const x = linearInput(rows, node, compiler);
   if (node.int("transA", 0) === 1) throw compiler.refuse(node, "transA=1 is not supported");
   const [alpha, beta] = [node.float("alpha", 1), node.float("beta", 1)];
   if (alpha === 0) throw compiler.refuse(node, "alpha is 0");
   const transposed = node.int("transB", 0) === 0;
   const [outputs, weight] = matrixOf(node, compiler, { matrix, transposed, factor: alpha });
   const [output] = node.outputs as [string];
+  compiler.setLayout(output, compiler.layout(x, node).withLength(1, outputs));
   if (!offset || beta === 0) return linearStep(node, compiler, { x, weight, outputs, output });
   const dims = compiler.constant(node, 2)!.shape;
   if (dims.at(-1) !== outputs || dims.slice(0, -1).some((length) => length !== 1)) {
@@ -46,14 +48,11 @@ function gemm(node: OnnxNode, compiler: Compiler): Step {
 function matMul(node: OnnxNode, compiler: Compiler): Step | readonly Step[] {
   const [given, matrix] = node.inputs as [string, string];
   if (compiler.view.constant(matrix) === undefined) return attention(node, compiler);
-  const layout = compiler.layout(given, node);
-  if (layout.rank < 2) throw compiler.refuse(node, `"${given}" has one axis alone`);
-  const x = layout.isLast(layout.rank - 1)
-    ? given
-    : compiler.arranged(given, layout.axes.flat(), node);
+  const { rank } = compiler.layout(given, node);
+  if (rank < 2) throw compiler.refuse(node, `"${given}" has one axis alone`);
+  const x = linearInput(given, node, compiler);
   const [outputs, weight] = matrixOf(node, compiler, { matrix, transposed: true, factor: 1 });
-  const lies = compiler.layout(x, node).withLast(layout.rank - 1, outputs);
-  compiler.setLayout(node.outputs[0]!, lies);
+  compiler.setLayout(node.outputs[0]!, compiler.layout(x, node).withLength(rank - 1, outputs));
   const added = compiler.withBias(node.outputs[0]!, outputs);
   const bias = added.bias === undefined ? undefined : compiler.weights.parameter(added.bias, {
     node,
@@ -61,6 +60,14 @@ function matMul(node: OnnxNode, compiler: Compiler): Step | readonly Step[] {
     shape: [outputs],
   });
   return linearStep(node, compiler, { x, weight, outputs, bias, output: added.output });
+}
+
+/** Rows whose elements lie side by side. */
+function linearInput(given: string, node: OnnxNode, compiler: Compiler): string {
+  const layout = compiler.layout(given, node);
+  return layout.isLast(layout.rank - 1)
+    ? given
+    : compiler.arranged(given, layout.axes.flat(), node);
 }
 
 /** Plans a matrix as [outputs, inputs]. */
