@@ -18,7 +18,8 @@ import {
   tree,
   valueAndGrad,
 } from "@jax-js/jax";
-import { type EncoderPeer, type EncoderProblem, TRAINING } from "./encoder_problem.ts";
+import type { TrainingPeer } from "./contest.ts";
+import { type EncoderProblem, TRAINING } from "./encoder_problem.ts";
 
 /** Where jax-js computes. */
 export type JaxDevice = "webgpu" | "wasm";
@@ -41,7 +42,7 @@ type Given = { tokens: JaxArray; labels: JaxArray; first: JaxArray; second: JaxA
  * @param device The device.
  * @returns The peer.
  */
-export async function jaxPeer(problem: EncoderProblem, device: JaxDevice): Promise<EncoderPeer> {
+export async function jaxPeer(problem: EncoderProblem, device: JaxDevice): Promise<TrainingPeer> {
   globalThis.Worker = NativeWorker;
   const found = await init(device);
   if (!found.includes(device)) throw new Error(`jax-js finds no ${device}`);

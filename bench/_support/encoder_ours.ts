@@ -10,7 +10,8 @@ import { tagoodLoss } from "../../methods/tagood/loss.ts";
 import { project } from "../../methods/tagood/model.ts";
 import { Adam, History, ParameterSet, Tape, TrainingStep, Variable } from "../../nn/mod.ts";
 import { Gpu } from "../../runtime/mod.ts";
-import { type EncoderPeer, type EncoderProblem, MOST_STEPS, TRAINING } from "./encoder_problem.ts";
+import { MOST_STEPS, type TrainingPeer } from "./contest.ts";
+import { type EncoderProblem, TRAINING } from "./encoder_problem.ts";
 
 /**
  * Puts the problem on a GPU of its own.
@@ -18,7 +19,7 @@ import { type EncoderPeer, type EncoderProblem, MOST_STEPS, TRAINING } from "./e
  * @param problem The problem.
  * @returns The peer.
  */
-export async function ourPeer(problem: EncoderProblem): Promise<EncoderPeer> {
+export async function ourPeer(problem: EncoderProblem): Promise<TrainingPeer> {
   const { lists, tokens, inputs, width, blocks, classes, ...same } = problem.sizes;
   const sizes = { ...same, inputs, width, classes, maxTokens: tokens, depth: blocks };
   const owned = new DisposableStack();

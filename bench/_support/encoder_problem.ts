@@ -97,19 +97,6 @@ export interface EncoderProblem {
   readonly centres: Float32Array<ArrayBuffer>;
 }
 
-/** Steps that may be issued before a peer is waited for. */
-export const MOST_STEPS = 64;
-
-/** Someone who trains. */
-export interface EncoderPeer extends AsyncDisposable {
-  /** Its name in the table. */
-  readonly name: string;
-  /** Issues one step; need not wait for it. */
-  issue(): void;
-  /** Waits until the last step issued is done, parameters and all, and gives its loss. */
-  finish(): Promise<number>;
-}
-
 const SEED = 11;
 
 /**

@@ -11,7 +11,8 @@
 
 import * as tf from "@tensorflow/tfjs";
 import "@tensorflow/tfjs-backend-webgpu";
-import { type EncoderPeer, type EncoderProblem, TRAINING } from "./encoder_problem.ts";
+import type { TrainingPeer } from "./contest.ts";
+import { type EncoderProblem, TRAINING } from "./encoder_problem.ts";
 
 /**
  * Puts the problem into tfjs, whose backend it sets to WebGPU.
@@ -19,7 +20,7 @@ import { type EncoderPeer, type EncoderProblem, TRAINING } from "./encoder_probl
  * @param problem The problem.
  * @returns The peer.
  */
-export async function tfjsPeer(problem: EncoderProblem): Promise<EncoderPeer> {
+export async function tfjsPeer(problem: EncoderProblem): Promise<TrainingPeer> {
   if (!await tf.setBackend("webgpu")) throw new Error("tfjs finds no WebGPU adapter");
   const model = new TfEncoder(problem);
   return {

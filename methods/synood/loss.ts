@@ -5,14 +5,7 @@
  */
 
 import { crossEntropy, rowMean } from "../../kernels/mod.ts";
-import {
-  l2Normalize,
-  linear,
-  lookupRows,
-  type Seed,
-  type Tape,
-  type Variable,
-} from "../../nn/mod.ts";
+import { l2Normalize, linear, lookupRows, type Seed, type Tape, Variable } from "../../nn/mod.ts";
 import type { Context, Tensor } from "../../runtime/mod.ts";
 
 /** A recorded loss. */
@@ -37,9 +30,32 @@ export interface LabelledLoss {
 export function imageToText(
   tape: Tape,
   images: Variable,
-  { labels, targets }: { readonly labels: Variable; readonly targets: Tensor },
+  { labels, targets }: { readonly labels: Variable | FrozenLabels; readonly targets: Tensor },
 ): LabelledLoss {
-  return classified(tape.ctx, linear(tape, images, { weight: labels }), targets);
+  const logits = labels instanceof Variable
+    ? linear(tape, images, { weight: labels })
+    : labels(tape, images);
+  return classified(tape.ctx, logits, targets);
+}
+
+/** Cosines of images f32 [N, D] with labels that do not learn, f32 [N, L]. */
+export type FrozenLabels = (tape: Tape, images: Variable) => Variable;
+
+/**
+ * Labels that do not learn.
+ *
+ * @param _ctx Where they live.
+ * @param labels f32 [L, D].
+ * @param _options Images of a step.
+ * @returns What compares images with them.
+ */
+export function frozenLabels(
+  _ctx: Context,
+  labels: Tensor,
+  _options: { readonly images: number },
+): FrozenLabels {
+  const weight = new Variable(labels);
+  return (tape, images) => linear(tape, images, { weight });
 }
 
 /**
