@@ -6,7 +6,6 @@
  */
 
 import { type FeatureSet, openFeatures } from "../data/mod.ts";
-import { auroc, fpr95 } from "../eval/mod.ts";
 import type { Closeness } from "../kernels/mod.ts";
 import {
   classMeans,
@@ -31,6 +30,7 @@ import {
 import { projectFitted, type ScorableObjects, scoreProjected } from "../methods/tagood/detector.ts";
 import { objectRecord } from "../methods/tagood/features.ts";
 import { type Context, UserError } from "../runtime/mod.ts";
+import { type FiguresBySet, figuresOf, ID_SET } from "./_ablation_sections.ts";
 import type { CommandContext } from "./_command.ts";
 import { labelNames, maxTokensOf, openTags, stageFile, tagSourceOf } from "./_tagood.ts";
 
@@ -61,15 +61,6 @@ export interface AblationPlan {
   /** How many seeds. */
   readonly seeds: number;
 }
-
-/** Figures of one score on one OOD set. */
-export interface SetFigures {
-  readonly auroc: number;
-  readonly fpr95: number;
-}
-
-/** Figures by OOD set. */
-export type FiguresBySet = ReadonlyMap<string, SetFigures>;
 
 /** Everything that one seed gave. */
 export interface SeedOutcome {
@@ -126,8 +117,6 @@ export const STEP_NAMES = {
   ce: "p(CE)+CS",
   full: "p(CE+MSE)+CS",
 } as const;
-
-const ID = "id";
 
 /** Runs the ablations. */
 export class AblationRuns implements AsyncDisposable {
@@ -247,7 +236,7 @@ export class AblationRuns implements AsyncDisposable {
   async #findObjects(train: FeatureSet): Promise<FoundObjects> {
     const { id, ood, validation } = this.#sources;
     const { taus, tau } = this.#plan;
-    const tests = new Map([[ID, await this.#openOther(id)]]);
+    const tests = new Map([[ID_SET, await this.#openOther(id)]]);
     for (const [name, path] of ood) tests.set(name, await this.#openOther(path));
     const valSet = validation === undefined ? undefined : await this.#openOther(validation);
     const byTau = new Map<number, ObjectsAt>();
@@ -385,7 +374,7 @@ export class AblationRuns implements AsyncDisposable {
         after: new Map([...projected].map(([name, { features }]) => [name, features])),
         widths: { before: at.train.width, after: settings.width },
         counts: new Map([...projected].map(([name, { counts }]) => [name, counts])),
-        labels: this.#classesOf(at.test.get(ID)!),
+        labels: this.#classesOf(at.test.get(ID_SET)!),
         scores: whole.scores,
         plainScores: plain.scores,
       },
@@ -501,14 +490,4 @@ interface FoundObjects {
   readonly oneTag: ObjectSet;
   readonly tests: ReadonlyMap<string, FeatureSet>;
   readonly train: FeatureSet;
-}
-
-function figuresOf(scores: ReadonlyMap<string, Float32Array>): FiguresBySet {
-  const id = scores.get(ID)!;
-  return new Map(
-    [...scores].filter(([name]) => name !== ID).map(([name, ood]) => [
-      name,
-      { auroc: auroc(id, ood), fpr95: fpr95(id, ood) },
-    ]),
-  );
 }

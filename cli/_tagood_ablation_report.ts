@@ -4,19 +4,14 @@
  * @module
  */
 
-import { type Ablation, type AblationMeasure, type AblationSection, embed2d } from "../eval/mod.ts";
+import { type Ablation, type AblationSection, embed2d } from "../eval/mod.ts";
+import { averageOf, curves, table, tablesBySet } from "./_ablation_sections.ts";
 import {
   type AblationOutcome,
   type AblationPicture,
-  type FiguresBySet,
   type SeedOutcome,
   STEP_NAMES,
 } from "./_tagood_ablation.ts";
-
-const MEASURES: readonly AblationMeasure[] = [
-  { name: "AUROC", better: "more" },
-  { name: "FPR95(OOD|ID95)", better: "less" },
-];
 
 /** What else a report says. */
 export interface AblationNotesInput {
@@ -53,6 +48,7 @@ export function ablationOf(outcome: AblationOutcome, notes: AblationNotesInput):
         title: "Threshold on attention, in training and test",
         about: "Figure 3: a model is trained at each τ and tested at the same; 0 keeps all tokens.",
         of: ({ taus }) => taus,
+        parameter: "τ",
         chosen: notes.tau,
       }),
       table(seeds, {
@@ -70,7 +66,12 @@ export function ablationOf(outcome: AblationOutcome, notes: AblationNotesInput):
           ],
         },
       }),
-      ...perSet(seeds, sets),
+      ...tablesBySet(seeds, {
+        sets,
+        title: "What each part adds",
+        choice: "method",
+        of: ({ steps }) => steps,
+      }),
       table(seeds, {
         title: "Distances to the centres",
         about:
@@ -91,6 +92,7 @@ export function ablationOf(outcome: AblationOutcome, notes: AblationNotesInput):
           `Figure 5: the model of τ ${notes.tau}, tested on tokens of other thresholds; 0 is ` +
           "the whole image.",
         of: ({ testTaus }) => testTaus,
+        parameter: "τ",
         chosen: notes.tau,
       }),
       picture(outcome, notes),
@@ -99,97 +101,6 @@ export function ablationOf(outcome: AblationOutcome, notes: AblationNotesInput):
     ],
     record: notes.record,
   };
-}
-
-function averageOf(figures: FiguresBySet): [auroc: number, fpr95: number] {
-  const all = [...figures.values()];
-  const mean = (of: (figure: { auroc: number; fpr95: number }) => number) =>
-    all.reduce((sum, figure) => sum + of(figure), 0) / all.length;
-  return [mean(({ auroc }) => auroc), mean(({ fpr95 }) => fpr95)];
-}
-
-/** A line for each set over the values of a threshold. */
-function curves(
-  seeds: readonly SeedOutcome[],
-  how: {
-    readonly title: string;
-    readonly about: string;
-    readonly chosen: number;
-    readonly of: (seed: SeedOutcome) => ReadonlyMap<number, FiguresBySet>;
-  },
-): AblationSection {
-  const [first] = seeds.map(how.of);
-  const values = [...first!.keys()];
-  const names = [...first!.get(values[0]!)!.keys()];
-  return {
-    kind: "curves",
-    title: how.title,
-    about: how.about,
-    parameter: "τ",
-    chosen: how.chosen,
-    spacing: "linear",
-    measures: MEASURES,
-    series: names.map((name) => ({
-      name,
-      points: values.map((value) => {
-        const figures = seeds.map((seed) => how.of(seed).get(value)!.get(name)!);
-        return {
-          value,
-          figures: [figures.map(({ auroc }) => auroc), figures.map(({ fpr95 }) => fpr95)],
-        };
-      }),
-    })),
-  };
-}
-
-/** A row for each choice, averaged over the sets. */
-function table(
-  seeds: readonly SeedOutcome[],
-  how: {
-    readonly title: string;
-    readonly about: string;
-    readonly choice: string;
-    readonly of: (seed: SeedOutcome) => ReadonlyMap<string, FiguresBySet>;
-    readonly parts?: {
-      readonly names: readonly string[];
-      readonly of: (name: string) => readonly boolean[];
-    };
-  },
-): AblationSection {
-  const names = [...how.of(seeds[0]!).keys()];
-  return {
-    kind: "table",
-    title: how.title,
-    about: how.about,
-    choice: how.choice,
-    ...(how.parts === undefined ? {} : { parts: how.parts.names }),
-    measures: MEASURES,
-    rows: names.map((name) => {
-      const figures = seeds.map((seed) => averageOf(how.of(seed).get(name)!));
-      return {
-        name,
-        ...(how.parts === undefined ? {} : { parts: how.parts.of(name) }),
-        figures: [figures.map(([auroc]) => auroc), figures.map(([, fpr95]) => fpr95)],
-      };
-    }),
-  };
-}
-
-/** Table 3 set by set. */
-function perSet(seeds: readonly SeedOutcome[], sets: readonly string[]): AblationSection[] {
-  return sets.map((set) => ({
-    kind: "table",
-    title: `What each part adds: ${set}`,
-    choice: "method",
-    measures: MEASURES,
-    rows: [...seeds[0]!.steps.keys()].map((name) => {
-      const figures = seeds.map(({ steps }) => steps.get(name)!.get(set)!);
-      return {
-        name,
-        figures: [figures.map(({ auroc }) => auroc), figures.map(({ fpr95 }) => fpr95)],
-      };
-    }),
-  }));
 }
 
 /** Figure 4: object features before and after projection. */

@@ -10,6 +10,7 @@ import { type Arguments, parseCommandLine, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { TRAINING_DEVICE_OPTION } from "./_lbf.ts";
 import { parseNamed } from "./_named.ts";
+import { runStage } from "./_stages.ts";
 import { makeFolder, stageFile } from "./_tagood.ts";
 import { calibrateCommand } from "./calibrate.ts";
 import { tagoodEvalCommand } from "./tagood_eval.ts";
@@ -93,7 +94,12 @@ async function runAll(context: CommandContext): Promise<void> {
   const model = ["--model", args.text("model") ?? TAGGER];
   const vocabulary = file("vocabulary.json");
   const runsModel = [...model, ...modelDevice(args)];
-  await run(tagoodVocabCommand, vocabulary, ["--images", sources.train, ...runsModel]);
+  await runStage(context, {
+    command: tagoodVocabCommand,
+    out: vocabulary,
+    options: ["--images", sources.train, ...runsModel],
+    traces: [`${vocabulary.replace(/\.json$/i, "")}.safetensors.parts`],
+  });
   const objects = async (name: string, source: string, labels: string) => {
     const out = stageFile(work, name);
     await run(tagoodFeaturesCommand, out, [
@@ -184,50 +190,4 @@ function modelDevice(args: Arguments): string[] {
 
 function calibrationDevice(args: Arguments): string[] {
   return args.need("device") === "auto" ? [] : ["--device", args.need("device")];
-}
-
-/** One stage. */
-interface Stage {
-  readonly command: Command;
-  /** Its file, by which it is passed over when it is there. */
-  readonly out?: string;
-  readonly options: readonly string[];
-}
-
-/** Prints a stage as the command that it is, and runs it. */
-async function runStage(
-  { terminal, signal }: CommandContext,
-  { command, out, options }: Stage,
-): Promise<void> {
-  signal.throwIfAborted();
-  const argv = out === undefined ? options : [...options, "--out", out];
-  terminal.print(`\n$ ood ${[...command.name.split(" "), ...argv].map(quoted).join(" ")}`);
-  if (out !== undefined && await exists(out)) {
-    terminal.print(`${out} is there already; remove it to make it again`);
-    return;
-  }
-  const resumable = command.options.some(({ name }) => name === "resume");
-  const again = resumable && out !== undefined && await wasStopped(command, out);
-  const args = parseCommandLine(
-    again ? [...argv, "--resume"] : argv,
-    command.options,
-    command.positionals ?? [],
-  );
-  await command.run({ args, terminal, signal });
-}
-
-/** Whether an earlier run of a stage left something to go on from. */
-async function wasStopped(command: Command, out: string): Promise<boolean> {
-  if (command === tagoodVocabCommand) {
-    return await exists(`${out.replace(/\.json$/i, "")}.safetensors.parts`);
-  }
-  return await exists(`${out}.parts`) || await exists(`${out}.checkpoint`);
-}
-
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(() => true, () => false);
 }

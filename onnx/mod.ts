@@ -30,6 +30,7 @@ export * from "./input_gradient.ts";
 export * from "./inspect.ts";
 export * from "./inspection.ts";
 export * from "./join.ts";
+export * from "./layers.ts";
 export * from "./metadata.ts";
 export * from "./model.ts";
 export * from "./network/mod.ts";

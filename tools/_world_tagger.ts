@@ -25,6 +25,7 @@ import {
 } from "../nn/mod.ts";
 import {
   GraphBuilder,
+  GraphLayers,
   joinGraphs,
   type OnnxModel,
   pruneUnused,
@@ -47,7 +48,6 @@ const MAP_CHANNELS = 64;
 export const TAGGER_WIDTH = 64;
 const HEADS = 4;
 const HIDDEN = 128;
-const EPSILON = 1e-6;
 
 /** The tags: kinds, contexts, backgrounds, colours of the object. */
 export const WORLD_TAGS: readonly string[] = [
@@ -161,11 +161,17 @@ export function taggerModel(
 /** Writes the head's nodes. */
 class HeadGraph {
   readonly #builder: GraphBuilder;
-  readonly #values: ReadonlyMap<string, Float32Array<ArrayBuffer>>;
+  readonly #layers: GraphLayers;
+  readonly #queries: Float32Array<ArrayBuffer>;
 
   constructor(opset: number, values: ReadonlyMap<string, Float32Array<ArrayBuffer>>) {
+    const shapes = new Map(taggerParameters(0).map(({ name, shape }) => [name, shape]));
     this.#builder = new GraphBuilder({ opset, name: "tagger" });
-    this.#values = values;
+    this.#layers = new GraphLayers(
+      this.#builder,
+      (name) => ({ data: values.get(name)!, shape: shapes.get(name)! }),
+    );
+    this.#queries = values.get("queries")!;
   }
 
   build(): OnnxModel {
@@ -173,11 +179,14 @@ class HeadGraph {
     const map = builder.input("map", ["N", MAP_CHANNELS, 8, 8]);
     const columns = builder.node("Reshape", [map, builder.ints([0, MAP_CHANNELS, -1])]);
     const places = this.#transpose(columns, [0, 2, 1]);
-    const tokens = this.#layerNorm(this.#linear(places, "tokens"), "token_norm");
+    const tokens = this.#layers.layerNorm(this.#layers.linear(places, "tokens"), "token_norm");
     const { attention, seen } = this.#attend(tokens);
-    const x = builder.node("Add", [seen, this.#constant("queries", [WORLD_TAGS.length, -1])]);
-    const y = builder.node("Add", [x, this.#perceptron(this.#layerNorm(x, "norm1"))]);
-    const logits = this.#linear(this.#layerNorm(y, "norm2"), "tag");
+    const x = builder.node("Add", [seen, this.#constant([WORLD_TAGS.length, TAGGER_WIDTH])]);
+    const y = builder.node("Add", [
+      x,
+      this.#layers.perceptron(this.#layers.layerNorm(x, "norm1"), "mlp"),
+    ]);
+    const logits = this.#layers.linear(this.#layers.layerNorm(y, "norm2"), "tag");
     builder.output("tokens", tokens, { shape: ["N", TAGGER_TOKENS, TAGGER_WIDTH] });
     builder.output("tag_logits", builder.squeeze(logits, [2]), { shape: ["N", WORLD_TAGS.length] });
     builder.output("attention", attention, { shape: ["N", WORLD_TAGS.length, TAGGER_TOKENS] });
@@ -192,10 +201,10 @@ class HeadGraph {
         builder.node("Reshape", [x, builder.ints([0, 0, HEADS, depth])]),
         permutation,
       );
-    const queries = this.#constant("queries", [1, WORLD_TAGS.length, TAGGER_WIDTH]);
-    const q = heads(this.#linear(queries, "attention.query"), [0, 2, 1, 3]);
-    const k = heads(this.#linear(tokens, "attention.key"), [0, 2, 3, 1]);
-    const v = heads(this.#linear(tokens, "attention.value"), [0, 2, 1, 3]);
+    const queries = this.#constant([1, WORLD_TAGS.length, TAGGER_WIDTH]);
+    const q = heads(this.#layers.linear(queries, "attention.query"), [0, 2, 1, 3]);
+    const k = heads(this.#layers.linear(tokens, "attention.key"), [0, 2, 3, 1]);
+    const v = heads(this.#layers.linear(tokens, "attention.value"), [0, 2, 1, 3]);
     const products = builder.node("MatMul", [q, k]);
     const scaled = builder.node("Mul", [products, builder.constant(1 / Math.sqrt(depth))]);
     const weights = builder.node("Softmax", [scaled], { attributes: { axis: -1n } });
@@ -203,59 +212,12 @@ class HeadGraph {
     const joined = builder.node("Reshape", [mixed, builder.ints([0, 0, TAGGER_WIDTH])]);
     return {
       attention: builder.reduce("ReduceSum", weights, { axes: [1] }),
-      seen: this.#linear(joined, "attention.output"),
+      seen: this.#layers.linear(joined, "attention.output"),
     };
   }
 
-  #perceptron(x: string): string {
-    const builder = this.#builder;
-    const inside = this.#linear(x, "mlp.in");
-    const scaled = builder.node("Mul", [inside, builder.constant(Math.SQRT1_2)]);
-    const bent = builder.node("Add", [builder.node("Erf", [scaled]), builder.constant(1)]);
-    const half = builder.node("Mul", [inside, builder.constant(0.5)]);
-    return this.#linear(builder.node("Mul", [half, bent]), "mlp.out");
-  }
-
-  #linear(x: string, name: string): string {
-    const builder = this.#builder;
-    const weight = this.#values.get(`${name}.weight`)!;
-    const bias = this.#values.get(`${name}.bias`)!;
-    const [outputs, inputs] = [bias.length, weight.length / bias.length];
-    const transposed = new Float32Array(weight.length);
-    weight.forEach((value, i) => {
-      transposed[(i % inputs) * outputs + Math.floor(i / inputs)] = value;
-    });
-    const factor = builder.constant(transposed, {
-      shape: [inputs, outputs],
-      name: `${name}.weight`,
-    });
-    const product = builder.node("MatMul", [x, factor]);
-    return builder.node("Add", [product, builder.constant(bias, { name: `${name}.bias` })]);
-  }
-
-  #layerNorm(x: string, name: string): string {
-    const builder = this.#builder;
-    const mean = builder.reduce("ReduceMean", x, { axes: [-1], keepDims: true });
-    const centred = builder.node("Sub", [x, mean]);
-    const variance = builder.reduce("ReduceMean", builder.node("Mul", [centred, centred]), {
-      axes: [-1],
-      keepDims: true,
-    });
-    const deviation = builder.node("Sqrt", [
-      builder.node("Add", [variance, builder.constant(EPSILON)]),
-    ]);
-    const unit = builder.node("Div", [centred, deviation]);
-    const scaled = builder.node("Mul", [unit, this.#constant(`${name}.weight`, [-1])]);
-    return builder.node("Add", [scaled, this.#constant(`${name}.bias`, [-1])]);
-  }
-
-  #constant(name: string, shape: readonly number[]): string {
-    const data = this.#values.get(name)!;
-    const known = shape.reduce((product, length) => length < 0 ? product : product * length, 1);
-    return this.#builder.constant(data, {
-      name,
-      shape: shape.map((length) => length < 0 ? data.length / known : length),
-    });
+  #constant(shape: readonly number[]): string {
+    return this.#builder.constant(this.#queries, { name: "queries", shape });
   }
 
   #transpose(x: string, permutation: readonly number[]): string {

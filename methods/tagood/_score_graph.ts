@@ -6,7 +6,8 @@
  * @module
  */
 
-import type { GraphBuilder } from "../../onnx/mod.ts";
+import type { GraphBuilder } from "../../onnx/build.ts";
+import { GraphLayers } from "../../onnx/layers.ts";
 import { constantArray } from "../scores/_graph.ts";
 import type { FittedState } from "../score.ts";
 import { wholeArray } from "../_state.ts";
@@ -15,8 +16,6 @@ import type { ScoreShape } from "./_score_state.ts";
 
 /** Added to the scores of tokens that were not kept: their weight is 0 in float32. */
 const MASKED = -1e9;
-/** What encoders add to a variance. */
-const EPSILON = 1e-6;
 /** Stands for "no tag" below all attention, which is from 0 to 1. */
 const NOTHING = -1;
 
@@ -45,9 +44,14 @@ export class ScoreGraph {
   readonly #builder: GraphBuilder;
   readonly #state: FittedState;
   readonly #shape: ScoreShape;
+  readonly #layers: GraphLayers;
 
   constructor(builder: GraphBuilder, state: FittedState, shape: ScoreShape) {
     this.#builder = builder;
+    this.#layers = new GraphLayers(builder, (name) => ({
+      data: wholeArray(state, name),
+      shape: state.arrays[name]!.shape,
+    }));
     this.#state = state;
     this.#shape = shape;
   }
@@ -121,20 +125,17 @@ export class ScoreGraph {
     ], { attributes: { to: 7n } });
     const table = constantArray(builder, this.#state, "positions");
     const added = builder.node("Gather", [table, limited], { attributes: { axis: 0n } });
-    const x = builder.node("Add", [this.#linear(tokens, "input"), added]);
+    const x = builder.node("Add", [this.#layers.linear(tokens, "input"), added]);
     const first = this.#classToken(x);
     const rows = builder.node("Concat", [first, x], { attributes: { axis: 1n } });
     const bias = this.#bias(keep);
+    const { heads, width } = this.#shape;
     let y = rows;
     for (let i = 0; i < depth; i++) {
-      const name = `blocks.${i}`;
-      const attended = this.#attend(this.#layerNorm(y, `${name}.norm1`), { name, bias });
-      const middle = builder.node("Add", [y, attended]);
-      const inside = this.#perceptron(this.#layerNorm(middle, `${name}.norm2`), name);
-      y = builder.node("Add", [middle, inside]);
+      y = this.#layers.encoderBlock(y, `blocks.${i}`, { heads, width, bias });
     }
     const z = builder.squeeze(builder.slice(y, { axis: 1, start: 0, end: 1 }), [1]);
-    return this.#layerNorm(z, "norm");
+    return this.#layers.layerNorm(z, "norm");
   }
 
   /** The class token with its position, once for each image: [N, 1, W]. */
@@ -164,43 +165,6 @@ export class ScoreGraph {
       builder.node("Concat", [first, masked], { attributes: { axis: 1n } }),
       [1, 2],
     );
-  }
-
-  #attend(x: string, { name, bias }: { readonly name: string; readonly bias: string }): string {
-    const builder = this.#builder;
-    const { heads, width } = this.#shape;
-    const depth = width / heads;
-    const split = (part: string, permutation: readonly number[]) =>
-      this.#transpose(
-        builder.node("Reshape", [
-          this.#linear(x, `${name}.attention.${part}`),
-          builder.ints([0, 0, heads, depth]),
-        ]),
-        permutation,
-      );
-    const products = builder.node("MatMul", [
-      split("query", [0, 2, 1, 3]),
-      split("key", [0, 2, 3, 1]),
-    ]);
-    const scaled = builder.node("Mul", [products, builder.constant(1 / Math.sqrt(depth))]);
-    const weights = builder.node("Softmax", [builder.node("Add", [scaled, bias])], {
-      attributes: { axis: builder.opset >= 13 ? -1n : 3n },
-    });
-    const mixed = this.#transpose(
-      builder.node("MatMul", [weights, split("value", [0, 2, 1, 3])]),
-      [0, 2, 1, 3],
-    );
-    const joined = builder.node("Reshape", [mixed, builder.ints([0, 0, width])]);
-    return this.#linear(joined, `${name}.attention.output`);
-  }
-
-  #perceptron(x: string, name: string): string {
-    const builder = this.#builder;
-    const inside = this.#linear(x, `${name}.mlp.in`);
-    const scaled = builder.node("Mul", [inside, builder.constant(Math.SQRT1_2)]);
-    const bent = builder.node("Add", [builder.node("Erf", [scaled]), builder.constant(1)]);
-    const half = builder.node("Mul", [inside, builder.constant(0.5)]);
-    return this.#linear(builder.node("Mul", [half, bent]), `${name}.mlp.out`);
   }
 
   #closeness(z: string): string {
@@ -274,39 +238,6 @@ export class ScoreGraph {
 
   #centres(): Float32Array<ArrayBuffer> {
     return wholeArray(this.#state, "centres");
-  }
-
-  #linear(x: string, name: string): string {
-    const builder = this.#builder;
-    const weight = wholeArray(this.#state, `${name}.weight`);
-    const [outputs, inputs] = this.#state.arrays[`${name}.weight`]!.shape as [number, number];
-    const factor = builder.constant(transpose(weight, [outputs, inputs]), {
-      shape: [inputs, outputs],
-      name: `${name}.weight`,
-    });
-    const product = builder.node("MatMul", [x, factor]);
-    return builder.node("Add", [product, constantArray(builder, this.#state, `${name}.bias`)]);
-  }
-
-  #layerNorm(x: string, name: string): string {
-    const builder = this.#builder;
-    const mean = builder.reduce("ReduceMean", x, { axes: [-1], keepDims: true });
-    const centred = builder.node("Sub", [x, mean]);
-    const squares = builder.node("Mul", [centred, centred]);
-    const variance = builder.reduce("ReduceMean", squares, { axes: [-1], keepDims: true });
-    const deviation = builder.node("Sqrt", [
-      builder.node("Add", [variance, builder.constant(EPSILON)]),
-    ]);
-    const unit = builder.node("Div", [centred, deviation]);
-    const scaled = builder.node("Mul", [
-      unit,
-      constantArray(builder, this.#state, `${name}.weight`),
-    ]);
-    return builder.node("Add", [scaled, constantArray(builder, this.#state, `${name}.bias`)]);
-  }
-
-  #transpose(x: string, permutation: readonly number[]): string {
-    return this.#builder.node("Transpose", [x], { attributes: { perm: permutation.map(BigInt) } });
   }
 }
 
