@@ -14,39 +14,50 @@ export const WORLD_SIZE = 64;
 export const WORLD_SEED = 1;
 const CHUNK = 200;
 
+/** Scenes of a split, the first ones by default. */
+export interface WorldRange {
+  readonly split: WorldSplitName;
+  readonly begin?: number;
+  readonly count: number;
+}
+
 /**
- * Draws the first images of a split.
+ * Draws images of one split or of several, one behind the other.
  *
  * @param ctx Where they are rendered.
- * @param range Split and number of images.
+ * @param ranges Splits and numbers of images.
  * @param onScene Told every scene with its index.
  * @returns The images.
  */
 export async function drawWorld(
   ctx: Context,
-  range: { readonly split: WorldSplitName; readonly count: number },
+  ranges: WorldRange | readonly WorldRange[],
   onScene: (scene: Scene, index: number) => void,
 ): Promise<PixelSet> {
-  const { split, count } = range;
-  const rows = RowStore.open({ rows: count, rowBytes: WORLD_SIZE * WORLD_SIZE * 3 });
-  for (let begin = 0; begin < count; begin += CHUNK) {
-    const scenes = worldScenes(split, {
-      seed: WORLD_SEED,
-      begin,
-      count: Math.min(CHUNK, count - begin),
-    });
-    const images = await renderImages(ctx, scenes);
-    images.forEach(({ data }, i) => {
-      rows.write(begin + i, new Uint8Array(data));
-      onScene(scenes[i]!, begin + i);
-    });
+  const parts = [ranges].flat() as WorldRange[];
+  const total = parts.reduce((sum, { count }) => sum + count, 0);
+  const rows = RowStore.open({ rows: total, rowBytes: WORLD_SIZE * WORLD_SIZE * 3 });
+  let at = 0;
+  for (const { split, begin = 0, count } of parts) {
+    for (let i = 0; i < count; i += CHUNK) {
+      const scenes = worldScenes(split, {
+        seed: WORLD_SEED,
+        begin: begin + i,
+        count: Math.min(CHUNK, count - i),
+      });
+      const images = await renderImages(ctx, scenes);
+      images.forEach(({ data }, n) => {
+        rows.write(at, new Uint8Array(data));
+        onScene(scenes[n]!, at++);
+      });
+    }
   }
   return {
-    count,
+    count: total,
     height: WORLD_SIZE,
     width: WORLD_SIZE,
     rows,
-    origin: Uint32Array.from({ length: count }, (_, i) => i),
+    origin: Uint32Array.from({ length: total }, (_, i) => i),
     skipped: [],
     [Symbol.dispose]: () => rows[Symbol.dispose](),
   };

@@ -10,7 +10,7 @@ import { heNormal, uniformFanIn } from "../nn/mod.ts";
 import { GraphBuilder, type OnnxModel } from "../onnx/mod.ts";
 
 /** Channels of the three stages. */
-const STAGES = [16, 32, 64] as const;
+const STAGES: readonly number[] = [16, 32, 64];
 const SIZE = 64;
 
 /** What is done to an image before the network sees it. */
@@ -28,14 +28,18 @@ export const WORLD_PREPROCESSING: PreprocessSpec = {
  * Builds the network with first weights: a stem of stride 2, three residual blocks of which the
  * last two halve the map, one more block, global average pooling, a linear head.
  *
- * @param options Number of classes, and the seed of the weights.
+ * @param options Number of classes, the seed of the weights, and the stages' channels: 16, 32, 64 by
+ * default.
  * @returns The model, with outputs `feature_map` [N, 64, 8, 8] and `logits` [N, classes].
  */
-export function worldNetwork(options: { classes: number; seed: number }): OnnxModel {
+export function worldNetwork(
+  options: { classes: number; seed: number; stages?: readonly number[] },
+): OnnxModel {
   const net = new ResidualGraph(options.seed);
-  let x = net.relu(net.conv(net.input, { inputs: 3, outputs: STAGES[0], stride: 2 }));
-  let inputs: number = STAGES[0];
-  for (const [stage, outputs] of STAGES.entries()) {
+  const { stages = STAGES } = options;
+  let inputs = stages[0]!;
+  let x = net.relu(net.conv(net.input, { inputs: 3, outputs: inputs, stride: 2 }));
+  for (const [stage, outputs] of stages.entries()) {
     x = net.block(x, { inputs, outputs, stride: stage === 0 ? 1 : 2 });
     inputs = outputs;
   }
