@@ -8,6 +8,7 @@ import { preprocessImages } from "../kernels/preprocess/mod.ts";
 import { type Context, Tensor, type TypedArray, UserError } from "../runtime/mod.ts";
 import type { Executor, LoadedModel, Plan } from "./_extraction_plan.ts";
 import { reduceBatch, reducedOutputs } from "./_extraction_reduce.ts";
+import { BatchLimit, ReopenedSession } from "./_memory.ts";
 import { sumHeads, TAGGER_KEYS, type TaggerKey, taggerProblem } from "./_tagger.ts";
 import type { ExtractionOptions } from "./extraction_options.ts";
 import type { Odin } from "./odin.ts";
@@ -34,10 +35,13 @@ interface Batch {
   readonly skipped: readonly SkippedImage[];
 }
 
+/** Arrays by key, with a row for each image or packed. */
+type Arrays = Readonly<Record<string, HostArray>>;
+
 /** A batch whose results are on their way. */
 interface Issued {
   readonly batch: Batch;
-  readonly outputs: Promise<Readonly<Record<string, HostArray>>>;
+  readonly outputs: Promise<Arrays>;
 }
 
 /** Stages that are timed on this thread or summed over workers. */
@@ -60,7 +64,12 @@ export class ExtractionRun {
   readonly #odin: Odin | undefined;
   readonly #writer: FeatureWriter;
   readonly #begin: number = performance.now();
-  #session: OnnxSession | undefined;
+  readonly #limit: BatchLimit;
+  #session: ReopenedSession | undefined;
+  /** Batches whose results nobody awaits yet, in order. */
+  #issued: Issued[] = [];
+  /** Those of them that may have suffered from another one's lack of memory. */
+  readonly #stale: Set<Batch> = new Set();
   #storing: Promise<void> = Promise.resolve();
   #lastFlush = performance.now();
   #broken = false;
@@ -82,18 +91,13 @@ export class ExtractionRun {
     this.#odin = parts.odin;
     this.#writer = parts.writer;
     this.#first = parts.writer.position;
+    this.#limit = new BatchLimit(parts.plan.batch, "images", parts.options.onWarning);
   }
 
   /** Does the images from the writer's position on, until the end or the signal. */
   async work(): Promise<void> {
-    const { gpu, device } = this.#executor;
-    const { threads, workers } = this.#options;
-    await using session = await openSession(this.#source.extraction.model, {
-      device,
-      name: this.#source.name,
-      ...(gpu === undefined ? {} : { gpu }),
-      ...(threads === undefined ? {} : { threads }),
-    });
+    const { workers } = this.#options;
+    await using session = await ReopenedSession.open(() => this.#openSession());
     this.#session = session;
     using pool = new DecodePool({
       lookAhead: await this.#lookAhead(),
@@ -109,6 +113,17 @@ export class ExtractionRun {
     await this.#storing.catch((error) => failure ??= error);
     await this.timed("store", () => this.#writer.flush()).catch((error) => failure ??= error);
     if (failure !== undefined) throw failure;
+  }
+
+  #openSession(): Promise<OnnxSession> {
+    const { gpu, device } = this.#executor;
+    const { threads } = this.#options;
+    return openSession(this.#source.extraction.model, {
+      device,
+      name: this.#source.name,
+      ...(gpu === undefined ? {} : { gpu }),
+      ...(threads === undefined ? {} : { threads }),
+    });
   }
 
   /** Adds the time of a task to a stage. */
@@ -128,7 +143,7 @@ export class ExtractionRun {
    */
   async #pump(pool: DecodePool): Promise<void> {
     const batches = this.#batches(pool);
-    const issued: Issued[] = [];
+    const issued = this.#issued;
     const inSteps = this.#options.reduce !== undefined && this.#executor.device === "webgpu";
     const ahead = inSteps ? AHEAD.reduced : AHEAD.plain;
     try {
@@ -187,20 +202,73 @@ export class ExtractionRun {
     if (loaded.length + skipped.length > 0) yield take();
   }
 
-  /** Sends a batch through preprocessing, the model and the reduction; results come later. */
+  /**
+   * Sends a batch through preprocessing, the model and the reduction; results come later. Where so
+   * many images do not fit into memory, its parts go one after the other.
+   */
   async #issue(batch: Batch): Promise<Issued> {
-    if (batch.loaded.length === 0) return { batch, outputs: Promise.resolve({}) };
-    if (this.#executor.device === "wasm") {
-      const arrays = await this.timed("backbone", () => this.#runInWasm(batch));
-      return { batch, outputs: Promise.resolve(arrays) };
+    if (batch.loaded.length <= this.#limit.size) {
+      try {
+        const { outputs } = await this.#issueAtOnce(batch);
+        // It is awaited a batch later; until then a failure must not count as unhandled.
+        outputs.catch(() => {});
+        return { batch, outputs };
+      } catch (error) {
+        await this.#takeLess(batch.loaded.length, error);
+      }
     }
-    const { outputs } = await this.#issueOnGpu(batch);
-    // It is awaited a batch later; until then a failure must not count as unhandled.
-    outputs.catch(() => {});
-    return { batch, outputs };
+    const parts: Arrays[] = [];
+    for (let start = 0; start < batch.loaded.length;) {
+      const loaded = batch.loaded.slice(start, start + this.#limit.size);
+      try {
+        const { outputs } = await this.#issueAtOnce({ images: loaded.length, loaded, skipped: [] });
+        parts.push(await this.timed("backbone", () => outputs));
+        start += loaded.length;
+      } catch (error) {
+        await this.#takeLess(loaded.length, error);
+      }
+    }
+    return { batch, outputs: Promise.resolve(stacked(parts)) };
   }
 
   /** The outputs come wrapped, because an async function would await them. */
+  async #issueAtOnce(batch: Batch): Promise<Pick<Issued, "outputs">> {
+    if (batch.loaded.length === 0) return { outputs: Promise.resolve({}) };
+    if (this.#executor.device === "webgpu") return await this.#issueOnGpu(batch);
+    const arrays = await this.timed("backbone", () => this.#runInWasm(batch));
+    return { outputs: Promise.resolve(arrays) };
+  }
+
+  /**
+   * Goes on with half as many images at a time, and with a new session: after a lack of memory the
+   * old one may fail whatever it is given.
+   *
+   * @throws The error when it is of another kind, or there is nothing to halve.
+   */
+  async #takeLess(tried: number, error: unknown): Promise<void> {
+    this.#limit.halve(tried, error);
+    // Nothing may go on in the old session.
+    await Promise.allSettled(this.#issued.map(({ outputs }) => outputs));
+    // WebGPU does not say whose memory it was.
+    if (this.#executor.device === "webgpu") {
+      for (const { batch } of this.#issued) this.#stale.add(batch);
+    }
+    await this.#session!.reopen();
+  }
+
+  /** What came of a batch, if need be of a second attempt. */
+  async #resultsOf({ batch, outputs }: Issued): Promise<Arrays> {
+    let results = this.#stale.delete(batch) ? (await this.#issue(batch)).outputs : outputs;
+    for (;;) {
+      try {
+        return await results;
+      } catch (error) {
+        await this.#takeLess(Math.min(batch.loaded.length, this.#limit.size), error);
+        results = (await this.#issue(batch)).outputs;
+      }
+    }
+  }
+
   async #issueOnGpu(batch: Batch): Promise<Pick<Issued, "outputs">> {
     const gpu = this.#executor.gpu!;
     using scope = gpu.scope();
@@ -211,7 +279,7 @@ export class ExtractionRun {
     this.seconds.preprocess += (performance.now() - begin) / 1000;
     const outputs = await this.timed(
       "backbone",
-      () => this.#session!.run({ [this.#source.extraction.input]: input }),
+      () => this.#session!.current.run({ [this.#source.extraction.input]: input }),
     );
     const { reduce } = this.#options;
     const kept = new Set<unknown>();
@@ -246,7 +314,7 @@ export class ExtractionRun {
   async #reduce(
     batch: Batch,
     outputs: Readonly<Record<string, Tensor | HostArray>>,
-  ): Promise<Readonly<Record<string, HostArray>>> {
+  ): Promise<Arrays> {
     const { reduce } = this.#options;
     if (reduce === undefined) return {};
     return await reduceBatch(this.#executor.ctx, reduce, {
@@ -267,7 +335,7 @@ export class ExtractionRun {
     const moved = this.#moveImages(input);
     // It is awaited after the model; until then a failure must not count as unhandled.
     moved.catch(() => {});
-    const outputs = await this.#session!.run({ [this.#source.extraction.input]: input });
+    const outputs = await this.#session!.current.run({ [this.#source.extraction.input]: input });
     this.#checkTagger(batch, outputs);
     using scope = this.#executor.ctx.scope();
     return {
@@ -325,10 +393,12 @@ export class ExtractionRun {
   }
 
   /** Awaits a batch's results, has the ones before it written, and hands these on to be written. */
-  async #collect({ batch, outputs }: Issued): Promise<void> {
+  async #collect(issued: Issued): Promise<void> {
+    const { batch } = issued;
     // Set until all went well: rows after a gap would belong to other images.
     this.#broken = true;
-    const arrays = await this.timed("backbone", () => outputs);
+    const arrays = await this.timed("backbone", () => this.#resultsOf(issued));
+    this.#limit.worked();
     this.#check(batch, arrays);
     await this.#storing;
     const rows = this.#toRows(batch, arrays);
@@ -364,7 +434,7 @@ export class ExtractionRun {
     return this.seconds.backbone + this.seconds.starved;
   }
 
-  #toRows(batch: Batch, arrays: Readonly<Record<string, HostArray>>): FeatureRows {
+  #toRows(batch: Batch, arrays: Arrays): FeatureRows {
     const { images, loaded, skipped } = batch;
     if (loaded.length === 0) return { images, arrays: {}, skipped };
     const labels = { data: this.#labels(batch), shape: [loaded.length] };
@@ -376,15 +446,27 @@ export class ExtractionRun {
   }
 
   /** A model that gives NaN is stopped at once, not when its features are read. */
-  #check(batch: Batch, arrays: Readonly<Record<string, HostArray>>): void {
+  #check(batch: Batch, arrays: Arrays): void {
     for (const [key, { data, shape }] of Object.entries(arrays)) {
       if (key === "feature_map" || !(data instanceof Float32Array)) continue;
       const wrong = data.findIndex((value) => !Number.isFinite(value));
-      if (wrong < 0) continue;
+      if (wrong < 0) {
+        if (key === "image_embed") this.#checkDirections(batch, { data, shape });
+        continue;
+      }
       const row = Math.floor(wrong / (data.length / shape[0]!));
       const counts = arrays[countsKeyOf(key) ?? ""]?.data;
       const image = counts === undefined ? row : imageOfRow(row, counts);
       throw this.#notFinite(key, { what: String(data[wrong]), batch, image });
+    }
+  }
+
+  /** An embedding of nothing but zeros has no direction, by which all embeddings are compared. */
+  #checkDirections(batch: Batch, { data, shape }: HostArray): void {
+    const [images, width] = shape as [number, number];
+    for (let image = 0; image < images; image++) {
+      if (data.subarray(image * width, (image + 1) * width).some((value) => value !== 0)) continue;
+      throw this.#notFinite("image_embed", { what: "nothing but zeros", batch, image });
     }
   }
 
@@ -421,14 +503,33 @@ function imageOfRow(row: number, counts: ArrayLike<number>): number {
 
 /** The arrays of all parts; it fails only when none of them goes on any more. */
 async function joined(
-  ...parts: readonly Promise<Readonly<Record<string, HostArray>>>[]
-): Promise<Readonly<Record<string, HostArray>>> {
+  ...parts: readonly Promise<Arrays>[]
+): Promise<Arrays> {
   const settled = await Promise.allSettled(parts);
   return Object.assign(
     {},
     ...settled.map((result) => {
       if (result.status === "rejected") throw result.reason;
       return result.value;
+    }),
+  );
+}
+
+/** The rows of all parts, one below the other. */
+function stacked(parts: readonly Arrays[]): Arrays {
+  const [first = {}] = parts;
+  return Object.fromEntries(
+    Object.entries(first).map(([key, { data, shape }]): [string, HostArray] => {
+      const arrays = parts.map((part) => part[key]!);
+      const length = arrays.reduce((sum, array) => sum + array.data.length, 0);
+      const all = data instanceof Int32Array ? new Int32Array(length) : new Float32Array(length);
+      let end = 0;
+      for (const array of arrays) {
+        all.set(array.data, end);
+        end += array.data.length;
+      }
+      const rows = arrays.reduce((sum, array) => sum + array.shape[0]!, 0);
+      return [key, { data: all, shape: [rows, ...shape.slice(1)] }];
     }),
   );
 }

@@ -5,6 +5,7 @@
  */
 
 import { OutOfMemoryError } from "../runtime/errors.ts";
+import type { OnnxSession } from "./session.ts";
 
 /** What the engines say: onnxruntime's allocators, V8, WebAssembly's memory, WebGPU. */
 const MEMORY_REGEXP = new RegExp(
@@ -13,7 +14,8 @@ const MEMORY_REGEXP = new RegExp(
     "out[- ]of[- ]memory|\\bOOM\\b",
     "not enough memory",
     "failed to allocate|allocation failed|cannot allocate",
-    "exceeds? the max\\w*(?: \\w+)? size|maximum buffer size|buffer size is greater",
+    "exceeds? the (supported )?max\\w*|maximum buffer size|buffer size is greater",
+    "would require more than \\d+ bytes|too many storage buffers",
     "invalid (typed )?array length|array buffer allocation",
   ].join("|"),
   "i",
@@ -74,5 +76,42 @@ export class BatchLimit {
     this.#warn?.(
       `${this.#first} ${this.#what} at a time did not fit into memory: going on with ${this.#size}`,
     );
+  }
+}
+
+/**
+ * A session that can be opened anew: after a lack of memory the old one may fail whatever it is
+ * given, and keep what it had taken.
+ */
+export class ReopenedSession implements AsyncDisposable {
+  readonly #open: () => Promise<OnnxSession>;
+  #session: OnnxSession | undefined;
+
+  private constructor(open: () => Promise<OnnxSession>, session: OnnxSession) {
+    this.#open = open;
+    this.#session = session;
+  }
+
+  /** Opens it for the first time. */
+  static async open(open: () => Promise<OnnxSession>): Promise<ReopenedSession> {
+    return new ReopenedSession(open, await open());
+  }
+
+  /** The session as it is now. */
+  get current(): OnnxSession {
+    if (this.#session === undefined) throw new ReferenceError("Cannot run: the session is gone");
+    return this.#session;
+  }
+
+  /** Gives the old one back, with its outputs, and opens another. */
+  async reopen(): Promise<void> {
+    await this[Symbol.asyncDispose]();
+    this.#session = await this.#open();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    await session?.dispose();
   }
 }

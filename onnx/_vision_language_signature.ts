@@ -23,6 +23,8 @@ export interface EncoderSignature {
 export interface TextSignature extends EncoderSignature {
   /** Tokens in a row, where the graph fixes them. */
   readonly length: number | undefined;
+  /** Tokens that there are positions for, where a table is called so. */
+  readonly positions: number | undefined;
   /** Whether it takes a mask. */
   readonly masked: boolean;
   /** Tokens that its table has rows for, where that was found. */
@@ -31,6 +33,7 @@ export interface TextSignature extends EncoderSignature {
 
 /** Logarithms of scales are below this; CLIP clamps its scale at 100, whose logarithm is 4.6. */
 const MOST_LOGARITHM = 7;
+const POSITIONS_REGEXP = /(^|[./])position_embedding(\.weight)?$/;
 const SCALE_REGEXP = /(^|[./])logit_scale$/;
 
 /** Rows that a table may have more than the tokenizer has ids: tables are rounded up. */
@@ -75,6 +78,7 @@ export function checkTextEncoder(
     width: expect.output(outputs.textEmbed),
     inputs: model.graph.inputs,
     length: typeof length === "number" ? length : undefined,
+    positions: positionRows(model),
     masked,
     vocabulary: tableRows(model, inputs.ids),
   };
@@ -168,6 +172,14 @@ class Expectation {
     if (shape !== undefined && shape.length !== 2) throw this.refusal();
     return lastLength(shape);
   }
+}
+
+/** Rows of the table of positions, by the name that exports give it. */
+function positionRows({ graph }: OnnxModel): number | undefined {
+  for (const [name, { dims }] of graph.initializers) {
+    if (POSITIONS_REGEXP.test(name) && dims.length === 2) return dims[0];
+  }
+  return undefined;
 }
 
 /** Rows of the table that ids look up, behind nodes that lay them out anew. */

@@ -84,7 +84,10 @@ export interface ExtractionOptions {
   readonly device?: ExtractionDevice;
   /** A GPU of yours; without it one is opened when it is needed. */
   readonly gpu?: Gpu;
-  /** Images in one run of the model; chosen by the input's size when left out. */
+  /**
+   * Images in one run of the model; chosen by the input's size when left out. Fewer are taken where
+   * memory does not suffice.
+   */
   readonly batch?: number;
   /** Threads in WebAssembly; all cores by default, and the first session of a process decides. */
   readonly threads?: number;
@@ -124,6 +127,8 @@ export interface ExtractionOptions {
   readonly flushSeconds?: number;
   /** Called after each batch. */
   readonly onProgress?: (progress: ExtractionProgress) => void;
+  /** Takes one sentence where something had to be done otherwise than it was asked for. */
+  readonly onWarning?: (message: string) => void;
   /** Called once, before the first image, with what was found. */
   readonly onStart?: (start: ExtractionStart) => void;
   /** Stops after the batches under way; what is done is kept for a resume. */

@@ -9,7 +9,7 @@ import { UserError } from "../runtime/errors.ts";
 import type { Gpu } from "../runtime/device.ts";
 import { Tensor } from "../runtime/tensor.ts";
 import { type Executor, hashModel, openExecutor } from "./_extraction_plan.ts";
-import { BatchLimit } from "./_memory.ts";
+import { BatchLimit, ReopenedSession } from "./_memory.ts";
 import {
   findEncoder,
   findTokenizer,
@@ -30,7 +30,7 @@ import type { ExtractionDevice } from "./extraction_options.ts";
 import { type OnnxModel, readModel } from "./model.ts";
 import { type OnnxSession, openSession } from "./session.ts";
 import { loadSidecar, type Sidecar } from "./sidecar.ts";
-import { loadTokenizer, type TextTokenizer } from "./tokenizer.ts";
+import { type EncodeOptions, loadTokenizer, type TextTokenizer } from "./tokenizer.ts";
 
 /** The two encoders. */
 export type VisionLanguagePart = "image" | "text";
@@ -97,12 +97,19 @@ export interface VisionLanguageParts {
 
 /** The text encoder with all that it needs. */
 export interface OpenTextEncoder extends AsyncDisposable {
-  /** The session. */
-  readonly session: OnnxSession;
+  /** Its session, which can be opened anew. */
+  readonly session: {
+    /** As it is now. */
+    readonly current: OnnxSession;
+    /** Opens another in its place. */
+    reopen(): Promise<void>;
+  };
   /** Its tokenizer. */
   readonly tokenizer: TextTokenizer;
   /** Tokens of a text at most. */
   readonly length: number;
+  /** Whether the graph takes rows of that length alone. */
+  readonly fixed: boolean;
   /** Names of its inputs and its output. */
   readonly names: {
     readonly ids: string;
@@ -118,6 +125,10 @@ const USUAL_SCALE = 100;
 /** Tokens of a text in CLIP. */
 const USUAL_LENGTH = 77;
 const TEXT_BATCH = 64;
+/** Texts with which it is tried out whether rows may be short. */
+const PROBED = 2;
+/** By what share of the largest number embeddings may differ and be the same. */
+const SAME = 1e-5;
 /** Embeddings shorter than this have no direction. */
 const LEAST_LENGTH = 1e-12;
 
@@ -215,6 +226,7 @@ export class VisionLanguageModel implements AsyncDisposable {
   readonly #image: ImageModel | undefined;
   readonly #onWarning: ((message: string) => void) | undefined;
   #text: OpenTextEncoder | undefined;
+  #padding: EncodeOptions["padding"];
 
   /**
    * Puts a model together; {@linkcode openVisionLanguage} does it for you.
@@ -282,19 +294,22 @@ export class VisionLanguageModel implements AsyncDisposable {
       throw new RangeError(`Cannot encode ${batch} texts at a time: it must be a whole number`);
     }
     const { width } = this;
+    signal?.throwIfAborted();
     const embed = new Float32Array(texts.length * width);
     const limit = new BatchLimit(batch, "texts", this.#onWarning);
+    const padding = await this.#choosePadding(encoder, texts);
     let cut = 0;
     for (let start = 0; start < texts.length;) {
       signal?.throwIfAborted();
       const some = texts.slice(start, start + limit.size);
       try {
-        const { rows, truncated } = await runTexts(encoder, some, width);
-        requireDirections(rows, { texts: some, width, name: encoder.session.name });
+        const { rows, truncated } = await runTexts(encoder, some, { width, padding });
+        requireDirections(rows, { texts: some, width, name: encoder.session.current.name });
         embed.set(rows, start * width);
         cut += truncated;
       } catch (error) {
         limit.halve(some.length, error);
+        await encoder.session.reopen();
         continue;
       }
       limit.worked();
@@ -307,6 +322,26 @@ export class VisionLanguageModel implements AsyncDisposable {
       );
     }
     return { embed, width };
+  }
+
+  /**
+   * Whether rows may end with the longest text. Most texts are short, but only an encoder that looks
+   * at nothing behind a text's end, as CLIP's, gives the same then: it is tried out.
+   */
+  async #choosePadding(
+    encoder: OpenTextEncoder,
+    texts: readonly string[],
+  ): Promise<EncodeOptions["padding"]> {
+    if (encoder.fixed || texts.length === 0) return "length";
+    if (this.#padding !== undefined) return this.#padding;
+    const { width } = this;
+    const some = texts.slice(0, PROBED);
+    const { rows } = await runTexts(encoder, some, { width, padding: "length" });
+    const { rows: short } = await runTexts(encoder, some, { width, padding: "longest" });
+    const largest = rows.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const same = rows.every((value, i) => Math.abs(value - short[i]!) <= SAME * largest);
+    this.#padding = same ? "longest" : "length";
+    return this.#padding;
   }
 
   /** Gives the text encoder's memory back. */
@@ -437,16 +472,19 @@ async function openTextEncoder(
   const { device, gpu } = executor;
   try {
     const { model, names } = exposeMaps(graph, [sidecar.outputs.textEmbed]);
-    const session = await openSession(model, {
-      device,
-      name: graph.name,
-      ...(gpu === undefined ? {} : { gpu }),
-      ...(threads === undefined ? {} : { threads }),
-    });
+    const session = await ReopenedSession.open(() =>
+      openSession(model, {
+        device,
+        name: graph.name,
+        ...(gpu === undefined ? {} : { gpu }),
+        ...(threads === undefined ? {} : { threads }),
+      })
+    );
     return {
       session,
       tokenizer,
       length,
+      fixed: signature.length !== undefined,
       names: {
         ids: sidecar.inputs.ids,
         mask: signature.masked ? sidecar.inputs.mask : undefined,
@@ -454,7 +492,7 @@ async function openTextEncoder(
       },
       executor,
       async [Symbol.asyncDispose]() {
-        await session.dispose();
+        await session[Symbol.asyncDispose]();
         await executor[Symbol.asyncDispose]();
       },
     };
@@ -464,7 +502,7 @@ async function openTextEncoder(
   }
 }
 
-/** Tokens of a text: as the sidecar or the graph says, else the tokenizer, else CLIP's. */
+/** Tokens of a text: as the sidecar says, else the graph, else the tokenizer, else CLIP's. */
 function contextLength(
   { graph, signature, tokenizer }: Pick<ReadTextEncoder, "graph" | "signature" | "tokenizer">,
   sidecar: FolderSidecar,
@@ -477,17 +515,21 @@ function contextLength(
         `${wanted} tokens and the graph takes ${fixed}`,
     );
   }
-  return wanted ?? fixed ?? tokenizer.maxLength ?? USUAL_LENGTH;
+  return wanted ?? fixed ?? signature.positions ?? tokenizer.maxLength ?? USUAL_LENGTH;
 }
 
 /** One run of the text encoder. */
 async function runTexts(
   { session, tokenizer, length, names, executor }: OpenTextEncoder,
   texts: readonly string[],
-  width: number,
+  { width, padding }: { readonly width: number; readonly padding: EncodeOptions["padding"] },
 ): Promise<{ rows: Float32Array<ArrayBuffer>; truncated: number }> {
-  const { ids, mask, shape, truncated } = tokenizer.encode(texts, { length });
-  const outputs = await session.run({
+  const { ids, mask, shape, truncated } = tokenizer.encode(texts, {
+    length,
+    ...(padding === undefined ? {} : { padding }),
+  });
+  const { name } = session.current;
+  const outputs = await session.current.run({
     [names.ids]: { data: ids, shape },
     ...(names.mask === undefined ? {} : { [names.mask]: { data: mask, shape } }),
   });
@@ -495,7 +537,7 @@ async function runTexts(
   try {
     if (embed.shape.length !== 2 || embed.shape[0] !== texts.length || embed.shape[1] !== width) {
       throw new UserError(
-        `Cannot encode texts with "${session.name}": it gives [${embed.shape.join(", ")}] for ` +
+        `Cannot encode texts with "${name}": it gives [${embed.shape.join(", ")}] for ` +
           `${texts.length} texts and [${texts.length}, ${width}] was expected`,
       );
     }

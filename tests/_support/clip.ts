@@ -421,7 +421,10 @@ export async function writeClip(
     "vision_model.onnx": () => writeModel(clipVision(sizes)),
     "text_model.onnx": () => writeModel(clipText(sizes)),
     "tokenizer.json": () => tokenizer,
-    "tokenizer_config.json": () => config,
+    "tokenizer_config.json": () => ({
+      ...config,
+      model_max_length: sizes.length ?? DEFAULTS.length,
+    }),
     "preprocessor_config.json": () => clipPreprocessor(sizes.side),
   };
   await Deno.mkdir(folder, { recursive: true });
