@@ -119,8 +119,10 @@ export function sliceChannels(
       const rows = x.value.size / channels;
       const places = dY.reshape([rows, 1, (end - begin) / lanes, lanes]);
       const padding = [0, begin / lanes, 0, (channels - end) / lanes] as const;
-      const dX = padKernel(gradients.ctx, { x: places }, { padding });
-      gradients.send(x, dX.reshape(x.shape));
+      const dX = gradients.ctx.empty(x.shape, "f32", { label: "sliceChannels gradient" });
+      const out = dX.reshape([rows, 1, channels / lanes, lanes]);
+      padKernel(gradients.ctx, { x: places }, { padding, out });
+      gradients.send(x, dX);
     },
   });
 }

@@ -18,7 +18,7 @@ import type { OnnxNode } from "../node.ts";
 import { toFloat32 } from "../tensor.ts";
 import { byColumns, shaped } from "./_arrange.ts";
 import type { Compiler, Run, Step } from "./_compiler.ts";
-import { endsWith, product as productOf } from "./_layout.ts";
+import { endsWith, type Layout, product as productOf } from "./_layout.ts";
 import { type Spread, spreadOut } from "./_spread.ts";
 
 /** Factors or offsets of an affine map: a parameter, a vector that stays, or one number. */
@@ -41,18 +41,36 @@ export function affine(
     readonly bias: AffinePart;
     /** How long the vectors are; as the last axis in memory by default. */
     readonly count?: number | undefined;
-    /** The result's name, that of the node by default. */
-    readonly output?: string;
     readonly relu?: boolean;
   },
 ): Step {
-  const { x, output = node.outputs[0]! } = how;
-  const layout = compiler.layout(x, node);
-  compiler.setLayout(output, layout);
-  const fused = how.relu ? compiler.withRelu(output) : { output, activation: "none" as const };
+  const { x } = how;
+  const [result] = node.outputs as [string];
+  compiler.sameLayout(result, x, node);
+  const none = { output: result, activation: "none" } as const;
+  const { output, activation } = how.relu ? compiler.withRelu(result) : none;
   compiler.noteRaw(node, x);
-  const last = layout.memory.at(-1);
-  const columns = how.count ?? (last === undefined || last.batch ? 1 : last.size!);
+  const columns = how.count ?? lastLength(compiler.layout(x, node));
+  const line = lineOf(compiler, { ...how, columns, activation });
+  return { inputs: [x], output, run: (run) => line(run, run.value(x)) };
+}
+
+function lastLength({ memory }: Layout): number {
+  const last = memory.at(-1);
+  return last === undefined || last.batch ? 1 : last.size!;
+}
+
+/** What multiplies and shifts a value, over so many columns of its memory. */
+function lineOf(
+  compiler: Compiler,
+  how: {
+    readonly columns: number;
+    readonly weight: AffinePart;
+    readonly bias: AffinePart;
+    readonly activation: "none" | "relu";
+  },
+): (run: Run, x: Variable) => Variable {
+  const { columns, activation } = how;
   const filled = (value: number) =>
     compiler.weights.constant(new Float32Array(columns).fill(value));
   const [zeros, halves] = [filled(0), filled(0.5)];
@@ -61,21 +79,17 @@ export function affine(
   const [weight, bias] = [named(how.weight), named(how.bias)];
   const find = (run: Run, { parameter, constant }: AffinePart) =>
     parameter === undefined ? new Variable(run.constant(constant!)) : run.parameter(parameter);
-  return {
-    inputs: [x],
-    output: fused.output,
-    run: (run) =>
-      byColumns(run.tape, run.value(x), {
-        columns,
-        run: (rows) =>
-          channelAffine(run.tape, rows, {
-            weight: find(run, weight),
-            bias: find(run, bias),
-            zeros: run.constant(zeros),
-            halves: run.constant(halves),
-          }, { activation: fused.activation }),
-      }),
-  };
+  return (run, x) =>
+    byColumns(run.tape, x, {
+      columns,
+      run: (rows) =>
+        channelAffine(run.tape, rows, {
+          weight: find(run, weight),
+          bias: find(run, bias),
+          zeros: run.constant(zeros),
+          halves: run.constant(halves),
+        }, { activation }),
+    });
 }
 
 /** A node of two inputs, with the constant one second. */
@@ -155,11 +169,11 @@ export function sum(node: OnnxNode, compiler: Compiler): Step {
     const count = countOf(spread);
     return affine(node, compiler, { x, weight: { number: 1 }, bias, count, relu: true });
   }
-  return valuesSum(node, compiler, node.inputs as [string, string]);
+  return valuesSum(node, compiler);
 }
 
 /** Sub. */
-export function difference(node: OnnxNode, compiler: Compiler): Step | readonly Step[] {
+export function difference(node: OnnxNode, compiler: Compiler): Step {
   const given = operands(node, compiler);
   const { x, spread, swapped } = given;
   if (spread === undefined) return valuesDifference(node, compiler);
@@ -179,7 +193,7 @@ export function product(node: OnnxNode, compiler: Compiler): Step {
     const count = countOf(spread);
     return affine(node, compiler, { x, weight, bias: { number: 0 }, count, relu: true });
   }
-  const { a, b, columns, output } = pair(node, compiler, node.inputs as [string, string]);
+  const { a, b, columns, output } = pair(node, compiler);
   return {
     inputs: [a, b],
     output,
@@ -203,29 +217,35 @@ export function quotient(node: OnnxNode, compiler: Compiler): Step {
   return affine(node, compiler, { x, weight, bias: { number: 0 }, count: countOf(spread) });
 }
 
+/** Changes one of two values before they are put together. */
+type Change = (run: Run, value: Variable) => Variable;
+
 /** Two values that lie alike, or one with one number for each element of the batch and channel. */
 interface Pair {
   readonly a: string;
   readonly b: string;
+  /** Whether the node names them the other way round. */
+  readonly swapped: boolean;
   /** Columns of the second value when it is spread over the first. */
   readonly columns: number | undefined;
   readonly output: string;
 }
 
-function pair(node: OnnxNode, compiler: Compiler, values: readonly [string, string]): Pair {
+function pair(node: OnnxNode, compiler: Compiler): Pair {
+  const values = node.inputs as readonly [string, string];
   const [a, b] = values;
   const [output] = node.outputs as [string];
   if (sameShape(compiler.shape(a, node), compiler.shape(b, node))) {
     const alike = compiler.layout(a, node).order === compiler.layout(b, node).order;
     const [first, second] = alike ? values : values.map((value) => compiler.standard(value, node));
     compiler.sameLayout(output, first!, node);
-    return { a: first!, b: second!, columns: undefined, output };
+    return { a: first!, b: second!, swapped: false, columns: undefined, output };
   }
   for (const [map, gate] of [[a, b], [b, a]] as const) {
     const columns = gateColumns(compiler, { map, gate, node });
     if (columns === undefined) continue;
     compiler.setLayout(output, compiler.layout(map, node));
-    return { a: map, b: gate, columns, output };
+    return { a: map, b: gate, swapped: map !== a, columns, output };
   }
   const shapes = values.map((value) => `"${value}" is [${compiler.shape(value, node).join(", ")}]`);
   throw compiler.refuse(
@@ -278,36 +298,34 @@ function spreadPair(
   };
 }
 
-function valuesSum(
-  node: OnnxNode,
-  compiler: Compiler,
-  values: readonly [string, string],
-): Step {
-  const { a, b, columns, output } = pair(node, compiler, values);
+/** The sum of two values, of which the second may be changed before. */
+function valuesSum(node: OnnxNode, compiler: Compiler, change?: Change): Step {
+  const { a, b, swapped, columns, output } = pair(node, compiler);
+  const first = (run: Run) => swapped && change ? change(run, run.value(a)) : run.value(a);
+  const second = (run: Run) => !swapped && change ? change(run, run.value(b)) : run.value(b);
   if (columns === undefined) {
     const fused = compiler.withRelu(output);
     return {
       inputs: [a, b],
       output: fused.output,
-      run: ({ tape, value }) => add(tape, value(a), value(b), { activation: fused.activation }),
+      run: (run) => add(run.tape, first(run), second(run), { activation: fused.activation }),
     };
   }
   return {
     inputs: [a, b],
     output,
-    run: ({ tape, value }) => {
-      const { map, gate } = spreadPair(tape, { map: value(a), gate: value(b), columns });
+    run: (run) => {
+      const { tape } = run;
+      const { map, gate } = spreadPair(tape, { map: first(run), gate: second(run), columns });
       const v = reshape(tape, gate, [gate.shape[0]!, columns]);
-      return shaped(tape, addChannels(tape, map, v), value(a).shape);
+      return shaped(tape, addChannels(tape, map, v), run.value(a).shape);
     },
   };
 }
 
 /** The difference of two values: the sum of one and the other's negative. */
-function valuesDifference(node: OnnxNode, compiler: Compiler): readonly Step[] {
-  const [a, b] = node.inputs as [string, string];
-  const output = `${b} negated for ${node.outputs[0]}`;
-  const number = { weight: { number: -1 }, bias: { number: 0 } };
-  const negated = affine(node, compiler, { x: b, output, ...number });
-  return [negated, valuesSum(node, compiler, [a, output])];
+function valuesDifference(node: OnnxNode, compiler: Compiler): Step {
+  const columns = lastLength(compiler.layout(node.inputs[1]!, node));
+  const parts = { weight: { number: -1 }, bias: { number: 0 }, activation: "none" } as const;
+  return valuesSum(node, compiler, lineOf(compiler, { columns, ...parts }));
 }
