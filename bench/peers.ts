@@ -10,7 +10,16 @@
 
 import * as tf from "@tensorflow/tfjs";
 import "@tensorflow/tfjs-backend-webgpu";
-import { cosineMax, headEnergy, layerNorm, matmul, Rng, softmax } from "../kernels/mod.ts";
+import {
+  cosineMax,
+  headEnergy,
+  l2Normalize,
+  labelMass,
+  layerNorm,
+  matmul,
+  Rng,
+  softmax,
+} from "../kernels/mod.ts";
 import { GraphBuilder, openSession } from "../onnx/mod.ts";
 import { median } from "./_support/median.ts";
 import { Gpu, type GpuContext, type Tensor } from "../runtime/mod.ts";
@@ -56,6 +65,9 @@ interface TfOperands {
 }
 
 const EPSILON = 1e-5;
+
+/** NegLabel as its authors run it on ImageNet: classes, and groups of other labels. */
+const LABELS = { classes: 1000, groups: 100, groupSize: 100, scale: 100 };
 
 function normalisedRows(values: Float32Array<ArrayBuffer>, columns: number) {
   for (let start = 0; start < values.length; start += columns) {
@@ -113,6 +125,50 @@ const WORKLOADS: readonly Workload[] = [
     },
     tfjs: (x, { transposed }) =>
       tf.max(tf.matMul(tf.div(x, tf.norm(x, "euclidean", 1, true)) as tf.Tensor2D, transposed), 1),
+  },
+  {
+    name: "NegLabel 1024x512x11000",
+    rows: 1024,
+    columns: 512,
+    outputs: LABELS.classes + LABELS.groups * LABELS.groupSize,
+    ours: (ctx, x, { weight }) =>
+      labelMass(ctx, { x: l2Normalize(ctx, { x }), labels: weight }, LABELS),
+    onnx: (builder, x, { transposed, shape }) => {
+      const norm = builder.reduce("ReduceL2", x, { axes: [1], keepDims: true });
+      const unit = builder.node("Div", [x, norm]);
+      const labels = builder.constant(transposed, { shape: [shape[1], shape[0]] });
+      const z = builder.node("Mul", [
+        builder.node("MatMul", [unit, labels]),
+        builder.constant(LABELS.scale),
+      ]);
+      const part = (start: number, end: number) => builder.slice(z, { axis: 1, start, end });
+      const own = builder.reduce("ReduceLogSumExp", part(0, LABELS.classes), {
+        axes: [1],
+        keepDims: true,
+      });
+      const groups = builder.node("Reshape", [
+        part(LABELS.classes, shape[0]),
+        builder.ints([
+          0,
+          LABELS.groups,
+          LABELS.groupSize,
+        ]),
+      ]);
+      const others = builder.reduce("ReduceLogSumExp", groups, { axes: [2] });
+      const shares = builder.node("Sigmoid", [builder.node("Sub", [own, others])]);
+      return builder.reduce("ReduceMean", shares, { axes: [1] });
+    },
+    tfjs: (x, { transposed }) => {
+      const unit = tf.div(x, tf.norm(x, "euclidean", 1, true)) as tf.Tensor2D;
+      const z = tf.mul(tf.matMul(unit, transposed), LABELS.scale);
+      const own = tf.logSumExp(tf.slice(z, [0, 0], [-1, LABELS.classes]), 1, true);
+      const groups = tf.reshape(tf.slice(z, [0, LABELS.classes], [-1, -1]), [
+        -1,
+        LABELS.groups,
+        LABELS.groupSize,
+      ]);
+      return tf.mean(tf.sigmoid(tf.sub(own, tf.logSumExp(groups, 2))), 1);
+    },
   },
   {
     name: "softmax 4096x1000",

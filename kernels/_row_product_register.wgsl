@@ -12,6 +12,8 @@
 // Shapes: x: vec4<f32>[rows, quads]; y: vec4<f32>[columns, quads], both padded with zeros along k;
 //   extra: vec4<f32>, one value per column (LOAD 0, 1) or per k (LOAD 2), padded;
 //   first: f32[segments, rows], second: u32[segments, rows], the states of each segment of columns.
+// The columns are a first part and others of one size, any number of them; tiles begin where their
+//   part begins, and a segment is some tiles of one part. Parts other than the first take no extra.
 // Bindings: x, y, extra, first, second.
 // Dispatch: gridFor(items, 8), folded from x into y; items = segments * row tiles.
 // Accumulates in f32, in the order of k. Columns are visited in ascending order.
@@ -31,7 +33,10 @@ struct Params {
   columns: u32,
   quads: u32, // vec4 elements along k
   row_tiles: u32,
-  column_tiles: u32,
+  first_columns: u32, // columns of the first part
+  part_columns: u32, // columns of each other part
+  first_segments: u32, // segments of the first part
+  part_segments: u32, // segments of each other part
   segment_tiles: u32, // column tiles of one segment
   items: u32,
   has_bias: u32, // whether extra holds a bias per column
@@ -59,8 +64,16 @@ fn main(
   }
   let row = item % params.row_tiles * TM;
   let segment = item / params.row_tiles;
-  let begin = segment * params.segment_tiles;
-  let end = min(begin + params.segment_tiles, params.column_tiles);
+  let segment_columns = params.segment_tiles * TN;
+  var column = segment * segment_columns;
+  var column_end = params.first_columns;
+  if (segment >= params.first_segments) {
+    let other = segment - params.first_segments;
+    let start = params.first_columns + other / params.part_segments * params.part_columns;
+    column = start + other % params.part_segments * segment_columns;
+    column_end = start + params.part_columns;
+  }
+  column_end = min(column + segment_columns, column_end);
   let quads = params.quads;
   let x_start = row * quads;
 
@@ -69,14 +82,13 @@ fn main(
   var total: array<f32, TM>;
   for (var i = 0u; i < TM; i++) { // @unroll
     state[i] = LOWEST;
-    found[i] = begin * TN;
+    found[i] = column;
     total[i] = 0.0;
   }
   var sum: array<f32, TM * TN>;
   var a: array<vec4<f32>, TM>;
   var log_a: array<vec4<f32>, TM>;
-  for (var tile = begin; tile < end; tile++) {
-    let column = tile * TN;
+  for (; column < column_end; column += TN) {
     let y_start = column * quads;
     for (var i = 0u; i < TM; i++) { // @unroll
       for (var j = 0u; j < TN; j++) { // @unroll
@@ -132,7 +144,7 @@ fn main(
 
     if (STATE == 0u) { // @static
       for (var j = 0u; j < TN; j++) { // @unroll
-        if (column + j < params.columns) {
+        if (column + j < column_end) {
           for (var i = 0u; i < TM; i++) { // @unroll
             if (TERM == 0u) { // @static
               let s = sum[i * TN + j];
@@ -152,7 +164,7 @@ fn main(
       for (var j = 0u; j < TN; j++) { // @unroll
         let bias = extra[column / 4u + j / 4u][j % 4u];
         let shift = select(0.0, bias, params.has_bias == 1u);
-        let valid = column + j < params.columns;
+        let valid = column + j < column_end;
         for (var i = 0u; i < TM; i++) { // @unroll
           sum[i * TN + j] = select(LOWEST, (sum[i * TN + j] + shift) * params.scale, valid);
         }
@@ -172,7 +184,7 @@ fn main(
     }
     if (STATE == 2u) { // @static
       for (var j = 0u; j < TN; j++) { // @unroll
-        if (column + j < params.columns) {
+        if (column + j < column_end) {
           for (var i = 0u; i < TM; i++) { // @unroll
             total[i] = fma(sum[i * TN + j], sum[i * TN + j], total[i]);
           }

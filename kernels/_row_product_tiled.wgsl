@@ -1,7 +1,7 @@
 // A matrix product that is folded into one small state per row as it is made, with tiles in
 // workgroup memory, for GPUs: the [rows, columns] matrix is never written.
 //
-// What it computes, its shapes, bindings and the meaning of TERM, LOAD and STATE are those of
+// What it computes, its shapes, bindings, parts and the meaning of TERM, LOAD and STATE are those of
 // _row_product_register.wgsl.
 // Dispatch: gridFor(items, 1), folded from x into y; items = segments * row tiles. A workgroup of
 //   16 x 16 invocations owns 64 rows and goes through the columns of its segment, 64 at a time,
@@ -28,7 +28,10 @@ struct Params {
   columns: u32,
   quads: u32, // vec4 elements along k
   row_tiles: u32,
-  column_tiles: u32,
+  first_columns: u32, // columns of the first part
+  part_columns: u32, // columns of each other part
+  first_segments: u32, // segments of the first part
+  part_segments: u32, // segments of each other part
   segment_tiles: u32, // column tiles of one segment
   items: u32,
   has_bias: u32, // whether extra holds a bias per column
@@ -94,18 +97,25 @@ fn main(
   let item = min(index, params.items - 1u);
   let first_row = item % params.row_tiles * BLOCK;
   let segment = item / params.row_tiles;
-  let begin = segment * params.segment_tiles;
-  let end = min(begin + params.segment_tiles, params.column_tiles);
+  let segment_columns = params.segment_tiles * BLOCK;
+  var first_column = segment * segment_columns;
+  var column_end = params.first_columns;
+  if (segment >= params.first_segments) {
+    let other = segment - params.first_segments;
+    let start = params.first_columns + other / params.part_segments * params.part_columns;
+    first_column = start + other % params.part_segments * segment_columns;
+    column_end = start + params.part_columns;
+  }
+  column_end = min(first_column + segment_columns, column_end);
   let tx = lane % SIDE;
   let ty = lane / SIDE;
   let quads = params.quads;
 
   var state = vec4<f32>(LOWEST);
-  var found = vec4<u32>(begin * BLOCK);
+  var found = vec4<u32>(first_column);
   var total = vec4<f32>(0.0);
   var sum: array<vec4<f32>, 4>;
-  for (var tile = begin; tile < end; tile++) {
-    let first_column = tile * BLOCK;
+  for (; first_column < column_end; first_column += BLOCK) {
     for (var r = 0u; r < 4u; r++) { // @unroll
       sum[r] = vec4<f32>(0.0);
     }
@@ -144,7 +154,7 @@ fn main(
 
     for (var e = 0u; e < 4u; e++) { // @unroll
       let column = first_column + tx * 4u + e;
-      if (column < params.columns) {
+      if (column < column_end) {
         for (var r = 0u; r < 4u; r++) { // @unroll
           if (STATE == 0u) { // @static
             let s = select(-sum[r][e], sum[r][e], TERM == 0u);

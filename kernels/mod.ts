@@ -40,6 +40,7 @@ export * from "./head_energy/mod.ts";
 export * from "./k_nearest/mod.ts";
 export * from "./keep_top/mod.ts";
 export * from "./l2_normalize/mod.ts";
+export * from "./label_mass/mod.ts";
 export * from "./layer_norm/mod.ts";
 export * from "./lh_activation/mod.ts";
 export * from "./lookup_rows/mod.ts";

@@ -6,9 +6,9 @@
  */
 
 import { type GpuContext, gridFor, type Kernel, type Tensor } from "../../runtime/mod.ts";
+import { intoPanels, MOST_PANEL_WORKGROUPS } from "../_panels.ts";
 import { REGISTER_LANES } from "../_products.ts";
 import { unrolled } from "../_unroll.ts";
-import packSource from "./matmul_panel_pack.wgsl" with { type: "text" };
 import panelsSource from "./matmul_panels.wgsl" with { type: "text" };
 
 const PRODUCT = {
@@ -30,24 +30,13 @@ const PRODUCT = {
   },
 } as const satisfies Kernel;
 
-const PACK = {
-  name: "matmul_panel_pack",
-  wgsl: packSource,
-  bindings: ["read", "read_write"],
-  params: { rows: "u32", k: "u32", row_quads: "u32", k_quads: "u32" },
-} as const satisfies Kernel;
-
 const panelsKernel = /* @__PURE__ */ unrolled(PRODUCT);
-const packKernel = /* @__PURE__ */ unrolled(PACK);
 
 /** Rows, and columns, of a tile: the kernels' text as it stands. */
 const SIDE = 24;
 
 /** What copying an element costs over what a multiplication saves: 3 over 0.03 ns on lavapipe. */
 const COPY_COST = 100;
-
-/** The copy has workgroups for every 4 rows along one axis of its grid, and for products along one. */
-const MOST_WORKGROUPS = 65_535;
 
 /** An operand of a product in panels. */
 export interface PanelOperand {
@@ -86,7 +75,7 @@ export function panelsFit(
   const whole = (length: number) => length % 4 === 0;
   const most = Math.max(batches, SIDE / 4 * Math.ceil(Math.max(m, n) / SIDE));
   return whole(n) && whole(transposed.a ? m : k) && (transposed.b || whole(k)) &&
-    most <= MOST_WORKGROUPS;
+    most <= MOST_PANEL_WORKGROUPS;
 }
 
 /**
@@ -123,8 +112,8 @@ export function panelProduct(ctx: GpuContext, product: PanelProduct): void {
   const { batches, m, n, k, c, bias } = product;
   const [rowTiles, columnTiles] = [Math.ceil(m / SIDE), Math.ceil(n / SIDE)];
   using scope = ctx.scope();
-  const a = intoPanels(scope, product.a, { rows: m, k });
-  const b = intoPanels(scope, product.b, { rows: n, k });
+  const a = intoPanels(scope, [{ ...product.a, rows: m, k }], SIDE);
+  const b = intoPanels(scope, [{ ...product.b, rows: n, k }], SIDE);
   const tiles = batches * rowTiles * columnTiles;
   const quads = k * SIDE / 4;
   for (const [begin, end] of product.chunks) {
@@ -146,21 +135,4 @@ export function panelProduct(ctx: GpuContext, product: PanelProduct): void {
       workgroups: gridFor(tiles, REGISTER_LANES),
     });
   }
-}
-
-function intoPanels(
-  ctx: GpuContext,
-  { tensor, count, transposed }: PanelOperand,
-  { rows, k }: { readonly rows: number; readonly k: number },
-): Tensor {
-  const tiles = Math.ceil(rows / SIDE);
-  const panels = ctx.empty([count, tiles, k, SIDE], "f32", { label: `${tensor.label} panels` });
-  const [rowQuads, kQuads] = [tiles * SIDE / 4, Math.ceil(k / 4)];
-  const kernel = packKernel({ TRANSPOSED: transposed ? 1 : 0, WHOLE: k % 4 === 0 ? 1 : 0 });
-  ctx.dispatch(kernel, {
-    buffers: [tensor, panels],
-    params: { rows, k, row_quads: rowQuads, k_quads: kQuads },
-    workgroups: [Math.ceil(kQuads / REGISTER_LANES), rowQuads, count],
-  });
-  return panels;
 }

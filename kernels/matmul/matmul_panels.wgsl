@@ -3,7 +3,7 @@
 //   c[s, i, j] = sum_k a[s, i, k] * b[s, j, k] + bias[j]
 //
 // Shapes: a: f32[batches or 1, row tiles, k, TM] and b: f32[batches or 1, column tiles, k, TN], as
-//   matmul_panel_pack.wgsl writes them, both read in vec4; c: f32[batches, m, n], n a multiple of 4;
+//   ../_panel_pack.wgsl writes them, both read in vec4; c: f32[batches, m, n], n a multiple of 4;
 //   bias: f32[n], read when has_bias is 1. All row-major.
 // Bindings: a, b, bias, c. Without a bias any buffer may stand for it.
 // Dispatch: gridFor(tiles, 8), folded from x into y; tiles = batches * row tiles * column tiles.
