@@ -230,7 +230,7 @@ export async function openWriter(
   const { source, plan, executor, odin } = parts;
   const { head, featureMap, features, reasons, tags, tagThresholds } = source.inspection;
   const { images } = options;
-  const shared: Record<string, SafetensorsArray> = {};
+  const shared: Record<string, SafetensorsArray> = { ...options.shared };
   if (head !== undefined) {
     const { weight, bias } = headWeights(source.model, head);
     shared["head.weight"] = { data: weight, shape: [head.classes, head.channels] };

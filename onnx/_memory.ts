@@ -66,7 +66,7 @@ export class BatchLimit {
   halve(tried: number, error: unknown): void {
     if (tried <= 1 || !isOutOfMemory(error)) throw error;
     this.#first ??= tried;
-    this.#size = Math.min(this.#size, Math.floor(tried / 2));
+    this.#size = Math.min(this.#size, Math.ceil(tried / 2));
   }
 
   /** Says once that fewer at a time have worked. */

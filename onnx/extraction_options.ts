@@ -7,6 +7,7 @@
 import type { ImageSet } from "../data/images.ts";
 import type { HostArray } from "../data/feature_set.ts";
 import type { ShardOf, SkippedImage } from "../data/feature_writer.ts";
+import type { SafetensorsArray } from "../data/safetensors.ts";
 import type { PreprocessSpec } from "../kernels/preprocess/mod.ts";
 import type { Context, Gpu, Tensor } from "../runtime/mod.ts";
 import type { Inspection } from "./inspection.ts";
@@ -121,6 +122,8 @@ export interface ExtractionOptions {
   readonly odin?: OdinSettings;
   /** One file (by default) or shards behind an index. */
   readonly layout?: "single" | "shards";
+  /** Arrays without rows that the file is to have too, as `text_embed` beside `image_embed`. */
+  readonly shared?: Readonly<Record<string, SafetensorsArray>>;
   /** Further metadata for the file. */
   readonly metadata?: Readonly<Record<string, string>>;
   /** Most seconds of work that a kill may cost; 10 by default. */

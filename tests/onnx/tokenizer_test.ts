@@ -70,7 +70,7 @@ Deno.test("loadTokenizer() pads as the files say", async () => {
   const object = { content: "!", lstrip: false };
   assertEquals(await pads({ tokenizer, config: { ...config, pad_token: object } }), 0);
   const { pad_token: _, ...silent } = config;
-  const padding = { strategy: "BatchLongest", pad_token: '"', pad_id: 1 };
+  const padding = { strategy: "BatchLongest", "pad_token": '"', "pad_id": 1 };
   assertEquals(await pads({ tokenizer: { ...tokenizer, padding }, config: silent }), 1);
   // Without a word about padding, with what ends a text.
   assertEquals(await pads({ tokenizer, config: silent }), 49_407);
