@@ -70,6 +70,7 @@ export function describeLabels(found: MinedLabels, about: LabelsAbout): string {
     (kinds === "" ? "" : ` (${kinds})`),
   ];
   if (set.negatives.length > 0) lines.push(`of ${found.candidates} words: ${how(about)}`);
+  lines.push(`prompts: ${describePrompts(found)}`);
   if (about.duplicates > 0) {
     lines.push(
       `left out: ${words(about.duplicates)} that ${
@@ -106,6 +107,18 @@ function how({ settings, source }: LabelsAbout): string {
     ? `the lowest ${Number((100 * share).toPrecision(6))} %`
     : "the lowest";
   return `${kept} by the ${quantile} quantile of their cosines to the classes (${mining}; ${source})`;
+}
+
+function describePrompts({ prompts, set }: MinedLabels): string {
+  const text = (templates: readonly string[]) =>
+    templates.length === 1 ? `"${templates[0]}"` : `the average of ${templates.length}`;
+  const has = (adjective: boolean) =>
+    set.kinds.some((kind) => (kind === "adjective") === adjective);
+  return [
+    `${text(prompts.id)} for classes`,
+    ...(has(false) ? [`${text(prompts.noun)} for words`] : []),
+    ...(has(true) ? [`${text(prompts.adjective)} for adjectives`] : []),
+  ].join(", ");
 }
 
 function kindCounts({ set }: MinedLabels): Record<string, number> {

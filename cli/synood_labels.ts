@@ -16,6 +16,7 @@ import {
   type Candidates,
   CSP_EXCLUDED,
   findLabels,
+  type LabelInput,
   type LabelKind,
   type LabelOptions,
   mergeCandidates,
@@ -130,22 +131,43 @@ export const synoodLabelsCommand: Command = {
 };
 
 async function runLabels(context: CommandContext): Promise<void> {
-  const { args, terminal, signal } = context;
+  const { args, terminal } = context;
   const out = args.need("out");
   const settings = settingsOf(args);
   requireOneSource(args);
+  const prompts = promptsOf(args);
   if (!args.flag("force")) await requireNew(out);
-  await requireWritable(out);
-  const sameNames = args.flag("same-names");
+  const kept = args.text("cache") ?? `${out.replace(/\.safetensors$/i, "")}.prompts.safetensors`;
+  await requireWritable(out, kept);
   const classes = args.need("classes");
-  const { names: ids, notes } = await readClasses(classes, { sameNames });
+  const { names: ids, notes } = await readClasses(classes, { sameNames: args.flag("same-names") });
   noteOdd(classes, notes, terminal);
   const { candidates, duplicates, source } = await openCandidates(args, terminal);
-  const given = args.all("template");
-  const named = promptsOf(args);
+  const found = await mine(context, { ids, candidates, settings, prompts, kept });
+  await saveLabelSet(out, found.set, provenance(found, { settings, source, classes }));
+  const about = { path: out, source, duplicates, settings, show: settings.show };
+  if (args.flag("json")) terminal.printJson(labelsSummary(found, about));
+  else terminal.print(describeLabels(found, about));
+  if (found.cached > 0) terminal.note(`${found.cached} text features were in ${kept} already`);
+  terminal.note(
+    `Wrote ${out}: ${ids.length} classes, ${found.set.negatives.length} negative labels`,
+  );
+}
 
+/** Classes, words and settings, with the file that keeps text features. */
+interface Mine extends LabelInput {
+  readonly settings: LabelSettings;
+  readonly prompts: Partial<PromptTemplates>;
+  readonly kept: string;
+}
+
+/** Opens the model and finds the labels. */
+async function mine(
+  { args, terminal, signal }: CommandContext,
+  { ids, candidates, settings, prompts, kept }: Mine,
+): Promise<MinedLabels> {
   const kernels = await openKernels(args);
-  using _kernels = kernels.context;
+  using scope = kernels.context;
   const device = args.need("device") as ExtractionDevice;
   await using model = await openVisionLanguage(args.need("model"), {
     device,
@@ -154,37 +176,29 @@ async function runLabels(context: CommandContext): Promise<void> {
     onWarning: (message) => terminal.note(`Note: ${message}`),
   });
   terminal.note(`Running on ${model.deviceName}`);
-  const prompts = given.length === 0 ? { ...ownPrompts(model.templates), ...named } : named;
-  const cache = await PromptCache.open(
-    args.text("cache") ?? `${out.replace(/\.safetensors$/i, "")}.prompts.safetensors`,
-    model.hash.text ?? "",
-  );
+  const cache = await PromptCache.open(kept, model.hash.text ?? "");
   if (cache.renewed !== undefined) {
-    terminal.note(`Note: ${cache.path} is begun anew: ${cache.renewed}`);
+    terminal.note(`Note: ${kept} is begun anew: ${cache.renewed}`);
   }
-  const found = await withProgress(
-    terminal,
-    (onProgress) =>
+  const usual = args.flag("ids-only") ? PROMPTS.mcm : {};
+  const own = prompts.noun === undefined ? ownPrompts(model.templates) : {};
+  try {
+    return await withProgress(terminal, (onProgress) =>
       findLabels(model, { ids, candidates }, {
         ...settings,
-        prompts,
+        prompts: { ...usual, ...own, ...prompts },
         cache,
-        context: kernels.context,
-        sameNames,
+        context: scope,
+        sameNames: args.flag("same-names"),
         signal,
         onProgress,
-      }),
-  );
-  await saveLabelSet(out, found.set, provenance(found, { settings, source, classes }));
-  const about = { path: out, source, duplicates, settings, show: settings.show };
-  if (args.flag("json")) terminal.printJson(labelsSummary(found, about));
-  else terminal.print(describeLabels(found, about));
-  if (found.cached > 0) {
-    terminal.note(`${found.cached} text features were in ${cache.path} already`);
+      }));
+  } catch (error) {
+    if (signal.aborted && cache.size > 0) {
+      terminal.note(`${cache.size} text features are kept in ${kept}; the same command goes on`);
+    }
+    throw error;
   }
-  terminal.note(
-    `Wrote ${out}: ${ids.length} classes, ${found.set.negatives.length} negative labels`,
-  );
 }
 
 /** What the command's options say of the mining, checked. */
@@ -230,6 +244,9 @@ function requireOneSource(args: Arguments): void {
   }
   if (args.text("words-adjectives") !== undefined && named[0] !== "words") {
     throw new UsageError("The option --words-adjectives needs --words");
+  }
+  if (args.text("count") !== undefined && ["negatives", "ids-only"].includes(named[0] ?? "")) {
+    throw new UsageError(`The option --count is for mined labels, not for --${named[0]}`);
   }
   if (args.text("exclude") !== undefined && named.length > 0 && named[0] !== "wordnet") {
     throw new UsageError(`The option --exclude is for WordNet's words, not for --${named[0]}`);

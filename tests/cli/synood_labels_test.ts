@@ -57,6 +57,10 @@ Deno.test("ood synood labels mines WordNet, and encodes nothing twice", async ()
     out,
     'left out: 1 word that says the name of a class ("bird" is "crane, bird")',
   );
+  assertStringIncludes(
+    out,
+    'prompts: "the nice {}" for classes, "the nice {}" for words, "This is a {} photo" for adjectives',
+  );
   assertStringIncludes(out, "Most negative\n");
   assertStringIncludes(notes, `${file("classes.txt")}: 1 empty entry`);
   assertStringIncludes(notes, "Wrote ");
@@ -122,8 +126,23 @@ Deno.test("ood synood labels takes lists of words, and given labels", async () =
   });
 
   const none = await succeed(...usual(shop, "n.safetensors"), "--ids-only");
-  assertEquals(none.out, "0 negative labels for 2 classes\n");
+  assertEquals(
+    none.out,
+    '0 negative labels for 2 classes\nprompts: "a photo of a {}." for classes\n',
+  );
   assertEquals((await loadLabelSet(file("n.safetensors"))).negatives, []);
+});
+
+Deno.test("ood synood labels takes the model's own prompts, and begins another's features anew", async () => {
+  await using shop = await prepared();
+  const { file } = shop;
+  const words = ["--words", file("words.txt")];
+  await succeed(...usual(shop), ...words);
+  const sidecar = { "logit_scale": 20, templates: ["{}", "a drawing of a {}"] };
+  await writeClip(file("clip"), { ...TINY, seed: 2, files: { "oodgpu.json": sidecar } });
+  const { out, notes } = await succeed(...usual(shop), ...words, "--force");
+  assertStringIncludes(out, "prompts: the average of 2 for classes, the average of 2 for words");
+  assertStringIncludes(notes, "l.prompts.safetensors is begun anew: it is of another text encoder");
 });
 
 Deno.test("ood synood labels takes classes from folders, sidecars and feature files", async () => {
@@ -189,6 +208,7 @@ Deno.test("ood synood labels refuses what it cannot use in one sentence", async 
     [[...both, ...words, "--wordnet", "x"], 2, "--wordnet and --words exclude each other"],
     [[...both, ...words, "--ids-only"], 2, "--words and --ids-only exclude each other"],
     [[...both, "--words-adjectives", "x"], 2, "--words-adjectives needs --words"],
+    [[...both, "--ids-only", "--count", "3"], 2, "--count is for mined labels, not for --ids-only"],
     [[...both, ...words, "--exclude", "none"], 2, "--exclude is for WordNet's words, not for"],
     [
       [...both, "--wordnet", file("wordnet"), "--exclude", "noun.animals"],
