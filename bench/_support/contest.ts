@@ -66,7 +66,10 @@ class Contestant {
 export interface ContestResult {
   /** Operations of a step that cannot be left out. */
   readonly flops: number;
-  /** Largest relative difference to the first one's losses, of the steps that both waited for. */
+  /**
+   * Largest difference to the first one's losses, of the steps that both waited for, relative to the
+   * loss or to a hundredth of the first step's where that is more.
+   */
   readonly disagreement: number;
   /** The peers in their order. */
   readonly peers: readonly {
@@ -116,14 +119,19 @@ export async function runContest(plan: ContestPlan): Promise<ContestResult> {
   };
 }
 
+/** Losses far below the first one differ by its rounding, so they are measured by a share of it. */
+const LEAST_LOSS = 0.01;
+
 function disagreement(contestants: readonly Contestant[]): number {
   const [first, ...others] = contestants;
+  const [initial = 0] = first!.losses.values();
   let worst = 0;
   for (const { losses } of others) {
     for (const [step, loss] of losses) {
       const expected = first!.losses.get(step);
       if (expected === undefined) continue;
-      const difference = Math.abs(loss - expected) / Math.abs(expected);
+      const size = Math.max(Math.abs(expected), LEAST_LOSS * Math.abs(initial));
+      const difference = Math.abs(loss - expected) / size;
       worst = Number.isFinite(difference) ? Math.max(worst, difference) : Infinity;
     }
   }

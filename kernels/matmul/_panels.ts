@@ -46,6 +46,8 @@ export interface PanelOperand {
   readonly count: number;
   /** Whether the axis that is summed over comes first. */
   readonly transposed: boolean;
+  /** Its panels from {@linkcode panelsOf}, where they have been made before. */
+  readonly panels?: Tensor | undefined;
 }
 
 /** Lengths of a product. */
@@ -103,6 +105,29 @@ export interface PanelProduct extends PanelSize {
 }
 
 /**
+ * Copies an operand into panels.
+ *
+ * @param ctx Owner of the panels.
+ * @param operand The operand.
+ * @param size Its rows, and the length of the axis that is summed over.
+ * @returns The panels, of the shape of {@linkcode panelsShape}.
+ */
+export function panelsOf(
+  ctx: GpuContext,
+  operand: PanelOperand,
+  size: { readonly rows: number; readonly k: number },
+): Tensor {
+  return intoPanels(ctx, [{ ...operand, ...size }], SIDE);
+}
+
+/** The shape of the panels of an operand. */
+export function panelsShape(
+  { count, rows, k }: { readonly count: number; readonly rows: number; readonly k: number },
+): readonly [panels: number, k: number, side: number] {
+  return [count * Math.ceil(rows / SIDE), k, SIDE];
+}
+
+/**
  * Records a product.
  *
  * @param ctx Where to record.
@@ -112,8 +137,8 @@ export function panelProduct(ctx: GpuContext, product: PanelProduct): void {
   const { batches, m, n, k, c, bias } = product;
   const [rowTiles, columnTiles] = [Math.ceil(m / SIDE), Math.ceil(n / SIDE)];
   using scope = ctx.scope();
-  const a = intoPanels(scope, [{ ...product.a, rows: m, k }], SIDE);
-  const b = intoPanels(scope, [{ ...product.b, rows: n, k }], SIDE);
+  const a = product.a.panels ?? panelsOf(scope, product.a, { rows: m, k });
+  const b = product.b.panels ?? panelsOf(scope, product.b, { rows: n, k });
   const tiles = batches * rowTiles * columnTiles;
   const quads = k * SIDE / 4;
   for (const [begin, end] of product.chunks) {

@@ -25,7 +25,14 @@ import {
   ShapeError,
   type Tensor,
 } from "../../runtime/mod.ts";
-import { hostFloats, outputTensor, requireDType, requireVector } from "../_arguments.ts";
+import {
+  hostFloats,
+  outputTensor,
+  requireDType,
+  requireMatrix,
+  requireShape,
+  requireVector,
+} from "../_arguments.ts";
 import type { OutOption } from "../_out.ts";
 import { packed, quadsOf } from "../_pack.ts";
 import {
@@ -43,7 +50,14 @@ import {
   SMALL_WORK,
 } from "../_products.ts";
 import { unrolled } from "../_unroll.ts";
-import { panelProduct, panelsFit, panelsPay } from "./_panels.ts";
+import {
+  panelProduct,
+  panelsFit,
+  type PanelSize,
+  panelsOf,
+  panelsPay,
+  panelsShape,
+} from "./_panels.ts";
 import { matmulReference, type ProductSize } from "./reference.ts";
 import naiveSource from "./matmul_naive.wgsl" with { type: "text" };
 import registerSource from "./matmul_register.wgsl" with { type: "text" };
@@ -128,6 +142,8 @@ export interface MatmulOptions extends ProductOptions, OutOption {
    * are multiples of 4; by default for products so large that it pays, unless `side` is forced.
    */
   readonly panels?: boolean;
+  /** Panels of `b` from {@linkcode matmulPanels}, so that it is not copied again. */
+  readonly panelsOfB?: Tensor | undefined;
 }
 
 /** Lengths of a matrix product, for {@linkcode matmulFlops} and {@linkcode matmulBytes}. */
@@ -214,6 +230,42 @@ export function matmul(ctx: Context, inputs: MatmulInputs, options: MatmulOption
   if (isGpu(ctx)) onGpu(ctx, { ...inputs, c }, { ...options, plan });
   else onHost({ ...inputs, c }, plan);
   return c;
+}
+
+/**
+ * Copies the second operand of {@linkcode matmul} into panels, for products that will share it: a
+ * matrix that does not learn, say. The copy is not made anew when the matrix changes.
+ *
+ * @param ctx Owner of the copy.
+ * @param inputs The operand, f32 [K, N]; [N, K] with `transposeB`.
+ * @param options Rows of the products, M, and whether `b` holds its transpose.
+ * @returns The panels, for the option `panelsOfB`; undefined where products of that size do without.
+ * @throws {ShapeError} When `b` is no matrix.
+ * @throws {DTypeError} When it does not hold f32.
+ * @throws {RangeError} When a forced variant does not exist.
+ *
+ * @example Small products do without
+ * ```ts
+ * import { Host } from "@oodgpu/oodgpu/runtime";
+ * import { matmulPanels } from "@oodgpu/oodgpu/kernels";
+ * import { assertEquals } from "@std/assert";
+ *
+ * using host = new Host();
+ * const b = host.upload(new Float32Array(6), [2, 3]);
+ * assertEquals(matmulPanels(host, { b }, { rows: 4 }), undefined);
+ * ```
+ */
+export function matmulPanels(
+  ctx: Context,
+  { b }: Pick<MatmulInputs, "b">,
+  options: { readonly rows: number; readonly transposeB?: boolean } & ProductOptions,
+): Tensor | undefined {
+  const { rows: m, transposeB = false } = options;
+  const [rows, columns] = requireMatrix(b, { kernel: "matmulPanels", name: "b" });
+  const [n, k] = transposeB ? [rows, columns] : [columns, rows];
+  if (!isGpu(ctx) || productVariant(ctx, "matmul", options) !== "register") return undefined;
+  if (!inPanels({ batches: 1, m, n, k }, options)) return undefined;
+  return panelsOf(ctx, { tensor: b, count: 1, transposed: !transposeB }, { rows: n, k });
 }
 
 /** Lengths and strides of one call. */
@@ -325,7 +377,12 @@ function onGpu(
     panelProduct(ctx, {
       ...plan,
       a: { tensor: inputs.a, count: plan.a.count, transposed: transposeA },
-      b: { tensor: inputs.b, count: plan.b.count, transposed: !transposeB },
+      b: {
+        tensor: inputs.b,
+        count: plan.b.count,
+        transposed: !transposeB,
+        panels: givenPanels(options.panelsOfB, { count: plan.b.count, rows: n, k }),
+      },
       bias: inputs.bias,
       c,
       chunks: chunksOf(k, CHUNK),
@@ -367,7 +424,17 @@ function onGpu(
   }
 }
 
-function inPanels(plan: Plan, options: MatmulOptions): boolean {
+function givenPanels(
+  panels: Tensor | undefined,
+  size: { readonly count: number; readonly rows: number; readonly k: number },
+): Tensor | undefined {
+  if (panels === undefined) return undefined;
+  requireDType(panels, "f32", { kernel: "matmul", name: "panelsOfB" });
+  requireShape(panels, panelsShape(size), { kernel: "matmul", name: "panelsOfB" });
+  return panels;
+}
+
+function inPanels(plan: PanelSize, options: MatmulOptions): boolean {
   const { transposeA = false, transposeB = false, panels, side } = options;
   const fit = plan.k > 0 && panelsFit(plan, { a: transposeA, b: !transposeB });
   const pays = side === undefined && matmulFlops(plan) >= SMALL_WORK && panelsPay(plan);

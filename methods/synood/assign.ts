@@ -4,7 +4,7 @@
  * @module
  */
 
-import { cosineMax, l2Normalize } from "../../kernels/mod.ts";
+import { bestLabel, l2Normalize } from "../../kernels/mod.ts";
 import { type Context, UserError } from "../../runtime/mod.ts";
 import { gatherImages, type ImageFeatures } from "./images.ts";
 import type { LabelSet } from "./label_set.ts";
@@ -71,22 +71,22 @@ export async function assignNegatives(
   }
   requireWidth(images, labels);
   using scope = ctx.scope();
-  const centres = scope.upload(text.subarray(ids.length * width), [negatives.length, width]);
+  const rows = scope.upload(text.subarray(ids.length * width), [negatives.length, width]);
   const found = new Int32Array(images.count);
   const cosines = new Float32Array(images.count);
   for (let begin = 0; begin < images.count; begin += BATCH) {
     options.signal?.throwIfAborted();
     const end = Math.min(images.count, begin + BATCH);
     using inner = ctx.scope();
-    const rows = gatherImages(
+    const some = gatherImages(
       images,
       Uint32Array.from({ length: end - begin }, (_, i) => begin + i),
     );
-    const x = l2Normalize(inner, { x: inner.upload(rows, [end - begin, width]) });
-    const { value, index } = cosineMax(inner, { features: x, centres });
-    const [best, where] = await inner.read(value, index);
-    cosines.set(best!, begin);
+    const x = l2Normalize(inner, { x: inner.upload(some, [end - begin, width]) });
+    const { index, cosine } = bestLabel(inner, { x, labels: rows });
+    const [where, best] = await inner.read(index, cosine);
     found.set(where!, begin);
+    cosines.set(best!, begin);
     options.onProgress?.(end, images.count);
   }
   return { labels: found, cosines, used: Int32Array.from(new Set(found)).sort() };

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { crossEntropy, rowMean } from "../../kernels/mod.ts";
+import { crossEntropy, matmul, matmulPanels, rowMean } from "../../kernels/mod.ts";
 import { l2Normalize, linear, lookupRows, type Seed, type Tape, Variable } from "../../nn/mod.ts";
 import type { Context, Tensor } from "../../runtime/mod.ts";
 
@@ -42,20 +42,34 @@ export function imageToText(
 export type FrozenLabels = (tape: Tape, images: Variable) => Variable;
 
 /**
- * Labels that do not learn.
+ * Labels that do not learn, made ready once for the products of all steps.
  *
- * @param _ctx Where they live.
+ * @param ctx Owner of what is made.
  * @param labels f32 [L, D].
- * @param _options Images of a step.
+ * @param options Images of a step.
  * @returns What compares images with them.
  */
 export function frozenLabels(
-  _ctx: Context,
+  ctx: Context,
   labels: Tensor,
-  _options: { readonly images: number },
+  options: { readonly images: number },
 ): FrozenLabels {
-  const weight = new Variable(labels);
-  return (tape, images) => linear(tape, images, { weight });
+  const rows = options.images;
+  const forward = matmulPanels(ctx, { b: labels }, { rows, transposeB: true });
+  const back = matmulPanels(ctx, { b: labels }, { rows });
+  return (tape, images) =>
+    tape.operation({
+      inputs: [images],
+      output: matmul(tape.ctx, { a: images.value, b: labels }, {
+        transposeB: true,
+        panelsOfB: forward,
+      }),
+      backward: (dY, gradients) =>
+        gradients.send(
+          images,
+          matmul(gradients.ctx, { a: dY, b: labels }, { panelsOfB: back }),
+        ),
+    });
 }
 
 /**

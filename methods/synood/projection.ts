@@ -21,7 +21,7 @@ import type { Context, KernelTime, Tensor } from "../../runtime/mod.ts";
 import { type Assignment, assignNegatives } from "./assign.ts";
 import { gatherImages, type ImageFeatures } from "./images.ts";
 import type { LabelSet } from "./label_set.ts";
-import { imageToText } from "./loss.ts";
+import { type FrozenLabels, frozenLabels, imageToText } from "./loss.ts";
 import { delta, deltaParameters, type Projection, PROJECTION_ARRAYS } from "./model.ts";
 import { chooseLabels, type ChosenLabels, type ImagePairs, requirePairs } from "./_pairs.ts";
 import {
@@ -122,7 +122,7 @@ class ProjectionTraining implements Disposable {
   readonly #batches: SynoodBatches;
   readonly #images: Tensor;
   readonly #targets: Tensor;
-  readonly #labels: Variable;
+  readonly #labels: FrozenLabels;
 
   constructor(options: ProjectionTrainOptions, chosen: ChosenLabels) {
     const { ctx, labels, settings, start } = options;
@@ -140,7 +140,8 @@ class ProjectionTraining implements Disposable {
     // The scale of cosines is that of the labels' rows, so that it costs nothing in a step.
     const scale = settings.logitScale ?? labels.logitScale;
     const rows = chosen.rows.map((value) => scale * value);
-    this.#labels = new Variable(this.#owned.upload(rows, [chosen.count, width]));
+    const placed = this.#owned.upload(rows, [chosen.count, width]);
+    this.#labels = frozenLabels(this.#owned, placed, { images: batch });
   }
 
   async run(): Promise<Omit<ProjectionTrained, "assignment">> {

@@ -4,6 +4,7 @@ import {
   matmulBytes,
   matmulFlops,
   type MatmulOptions,
+  matmulPanels,
   type ProductOptions,
 } from "../../kernels/matmul/mod.ts";
 import { panelsFit, panelsPay } from "../../kernels/matmul/_panels.ts";
@@ -118,6 +119,34 @@ gpuTest("matmul() copies large operands into panels, to the same bits", async (c
     );
     assertEquals(panels, tiles);
   }
+});
+
+gpuTest("matmul() takes panels that were made before, to the same bits", async ({ gpu, host }) => {
+  // So large that panels pay: smaller products do without.
+  const [m, n, k] = [240, 1000, 1200];
+  for (const transposeB of [false, true]) {
+    const shape = transposeB ? [n, k] : [k, n];
+    const a = gpu.upload(numbers([m, k]), [m, k]);
+    const b = gpu.upload(numbers(shape, SEED + 1), shape);
+    const panelsOfB = matmulPanels(gpu, { b }, { rows: m, transposeB, variant: "register" });
+    assertEquals(panelsOfB?.shape, [42, k, 24]);
+    const how = { transposeB, variant: "register" } as const;
+    const [plain, shared] = await gpu.read(
+      matmul(gpu, { a, b }, how),
+      matmul(gpu, { a, b }, { ...how, panelsOfB }),
+    );
+    assertEquals(shared, plain);
+    assertThrows(
+      () => matmul(gpu, { a, b }, { ...how, panelsOfB: b }),
+      ShapeError,
+      '"panelsOfB"',
+    );
+    const rows = { rows: m, transposeB };
+    assertEquals(matmulPanels(gpu, { b }, { ...rows, variant: "tiled" }), undefined);
+    assertEquals(matmulPanels(gpu, { b }, { ...rows, rows: 4, variant: "register" }), undefined);
+    assertEquals(matmulPanels(host, { b: host.empty(shape) }, rows), undefined);
+  }
+  assertThrows(() => matmulPanels(gpu, { b: gpu.empty([4]) }, { rows: 4 }), ShapeError, '"b"');
 });
 
 gpuTest("matmul() adds a bias to every row", async (contexts) => {
