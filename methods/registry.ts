@@ -9,6 +9,7 @@ import { suggestion } from "./_suggestion.ts";
 import { parseAssignments } from "./parameters.ts";
 import type { ScoreMethod } from "./score.ts";
 import { ash } from "./scores/ash.ts";
+import { csp } from "./scores/csp.ts";
 import { diceReact } from "./scores/dice_react.ts";
 import { dice } from "./scores/dice.ts";
 import { energy } from "./scores/energy.ts";
@@ -20,13 +21,16 @@ import { lhact } from "./scores/lhact.ts";
 import { line } from "./scores/line.ts";
 import { mahalanobis } from "./scores/mahalanobis.ts";
 import { maxLogit } from "./scores/max_logit.ts";
+import { mcm } from "./scores/mcm.ts";
 import { msp } from "./scores/msp.ts";
+import { negLabel } from "./scores/neg_label.ts";
 import { odin } from "./scores/odin.ts";
 import { react } from "./scores/react.ts";
 import { rmds } from "./scores/rmds.ts";
 import { scale } from "./scores/scale.ts";
 import { ssd } from "./scores/ssd.ts";
 import { vim } from "./scores/vim.ts";
+import { SYNOOD } from "./synood/names.ts";
 import { TRAINED_NAMES } from "./tagood/names.ts";
 
 /** Every score, in the order of tables. */
@@ -50,6 +54,9 @@ export const SCORES: readonly ScoreMethod[] = [
   ssd,
   vim,
   featureNorm,
+  mcm,
+  negLabel,
+  csp,
 ];
 
 /**
@@ -76,6 +83,12 @@ export function findScore(name: string): ScoreMethod {
     throw new UserError(
       `Cannot fit the method "${name}" to features: its projection model is trained, by ood tagood ` +
         "train",
+    );
+  }
+  if (wanted === SYNOOD) {
+    throw new UserError(
+      `Cannot fit the method "${name}" to features: it is trained, and ood synood fit makes a ` +
+        "detector of what was trained",
     );
   }
   const names = SCORES.map((method) => method.name);

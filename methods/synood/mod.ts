@@ -5,6 +5,7 @@
  * @module
  */
 
+export { type Assignment, assignNegatives, type AssignOptions } from "./assign.ts";
 export * from "./candidates.ts";
 export {
   type ContextCounts,
@@ -25,6 +26,7 @@ export {
   saveContexts,
 } from "./contexts.ts";
 export * from "./ddim.ts";
+export { fittedSynood, type SynoodScoreOptions } from "./detector.ts";
 export {
   type Denoising,
   type DiffusionOptions,
@@ -34,8 +36,8 @@ export {
 } from "./diffusion.ts";
 export {
   type DiffusionFolder,
-  type DiffusionPart,
   diffusionHashes,
+  type DiffusionPart,
   type DiffusionValues,
   type LatentSize,
   readDiffusionFolder,
@@ -49,7 +51,10 @@ export {
   endpointAddress,
   EndpointError,
 } from "./endpoint.ts";
+export { type ImageFeatures, loadImageFeatures, type LoadImagesOptions } from "./images.ts";
+export { type JointTrained, type JointTrainOptions, trainJointly } from "./joint.ts";
 export * from "./label_set.ts";
+export { type LabelsTuned, type LabelTuneOptions, tuneLabels } from "./label_tuning.ts";
 export {
   findLabels,
   type LabelInput,
@@ -57,6 +62,15 @@ export {
   type LabelStage,
   type MinedLabels,
 } from "./labels.ts";
+export { delta, deltaParameters, type Projection } from "./model.ts";
+export {
+  projectImages,
+  type ProjectImagesOptions,
+  type ProjectionTrained,
+  type ProjectionTrainOptions,
+  trainProjection,
+} from "./projection.ts";
+export { loadProjection, type SavedProjection, saveProjection } from "./projection_file.ts";
 export { PromptCache } from "./prompt_cache.ts";
 export * from "./prompts.ts";
 export {
@@ -67,6 +81,7 @@ export {
   type Nearness,
   type UnitRows,
 } from "./ranking.ts";
+export { synood } from "./score.ts";
 export {
   type InformativeImage,
   type MeasuredImages,
@@ -75,6 +90,7 @@ export {
   type ShortClass,
   shortClasses,
 } from "./selection.ts";
+export * from "./settings.ts";
 export {
   type DecodedGradient,
   type ScoredImages,
