@@ -5,6 +5,8 @@
  */
 
 import { UserError } from "../../runtime/mod.ts";
+import { aboveZero, requireRules, wholeFrom } from "../_rules.ts";
+import { groupNegatives } from "../scores/_labels.ts";
 import type { Fitted, FittedState } from "../score.ts";
 import { stateArray } from "../_state.ts";
 import type { LabelSet } from "./label_set.ts";
@@ -15,10 +17,10 @@ import { IMAGE_LENGTHS } from "./_score_state.ts";
 
 /** How labels and projection score. */
 export interface SynoodScoreOptions {
-  /** Groups of negative labels; NegLabel's 100 by default, fewer where there are fewer labels. */
+  /** Groups of negative labels; NegLabel's 100 by default, and no more than there are labels. */
   readonly groups?: number | undefined;
-  /** What cosines are multiplied with; that of the labels by default. */
-  readonly logitScale?: number | undefined;
+  /** Temperature of the softmax over cosines; one over the labels' logit scale by default. */
+  readonly tau?: number | undefined;
   /** Seed of the shuffle before negative labels are shared out; 0 by default. */
   readonly seed?: number | undefined;
 }
@@ -36,8 +38,8 @@ const MUCH = 0.02;
  * @param projection The projection; without one images are compared with labels as they are.
  * @param options Groups, scale and seed.
  * @returns The fitted score.
- * @throws {UserError} When there is no negative label, more groups are wanted than there are negative
- * labels, or the projection is of another width.
+ * @throws {UserError} When there is no negative label, a number makes no sense, or the projection is
+ * of another width.
  *
  * @example One class, two negative labels
  * ```ts
@@ -62,16 +64,16 @@ export function fittedSynood(
 ): Fitted {
   const { ids, negatives, width, text, logitScale } = labels;
   requireProjectionWidth(projection, labels);
-  const groups = options.groups ?? Math.min(GROUPS, negatives.length);
   if (negatives.length === 0) {
     throw new UserError("Cannot make a detector of these labels: there is no negative label");
   }
-  if (!(Number.isInteger(groups) && groups >= 1 && groups <= negatives.length)) {
-    throw new UserError(
-      `Cannot share ${negatives.length} negative labels out to ${groups} groups: at least 1 and at ` +
-        `most ${negatives.length} were expected`,
-    );
-  }
+  const { groups: wanted = GROUPS, tau = 1 / logitScale, seed = 0 } = options;
+  requireRules({ groups: wanted, tau, seed }, {
+    groups: wholeFrom(0, "the number of groups"),
+    tau: aboveZero("τ (tau)"),
+    seed: wholeFrom(0, "the seed"),
+  }, "make a detector of these labels");
+  const { groups, order } = groupNegatives(negatives.length, { groups: wanted, seed });
   const arrays: Record<string, FittedState["arrays"][string]> = {
     text: stateArray(text, [ids.length + negatives.length, width]),
   };
@@ -86,20 +88,23 @@ export function fittedSynood(
     parameters: {
       classes: ids.length,
       groups,
-      "logit_scale": options.logitScale ?? logitScale,
+      tau,
       images: IMAGE_LENGTHS.indexOf(projection?.images ?? "unit"),
       epsilon: projection?.epsilon ?? 1e-5,
-      seed: options.seed ?? 0,
+      seed,
     },
     inputs: { "image_embed": [width] },
     arrays,
-    warnings: leftOver(negatives.length, groups),
+    warnings: leftOver(negatives.length, { groups, kept: order.length }),
   });
 }
 
 /** What is lost when labels do not share out evenly. */
-function leftOver(count: number, groups: number): string[] {
-  const left = count % groups;
+function leftOver(
+  count: number,
+  { groups, kept }: { readonly groups: number; readonly kept: number },
+): string[] {
+  const left = count - kept;
   if (left < MUCH * count) return [];
   return [
     `${left} of ${count} negative labels are left out, because ${groups} groups of one size cannot ` +

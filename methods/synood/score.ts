@@ -5,21 +5,26 @@
  * @module
  */
 
-// Edge bundles have these kernels.
-import { activation, add, l2Normalize, labelMass, layerNorm, linear } from "../../kernels/mod.ts";
+import { activation, add, l2Normalize, layerNorm, linear } from "../../kernels/mod.ts";
+import type { GraphBuilder } from "../../onnx/build.ts";
+import { GraphLayers } from "../../onnx/layers.ts";
 import { type Context, type Tensor, UserError } from "../../runtime/mod.ts";
 import { defineScore } from "../define.ts";
+import {
+  GROUP_PARAMETERS,
+  groupsGraph,
+  IMAGES,
+  placeGroups,
+  unitGraph,
+} from "../scores/_labels.ts";
 import type { FittedState, ScoreMethod } from "../score.ts";
-import { placeArray } from "../_state.ts";
+import { placeArray, wholeArray } from "../_state.ts";
 import { SYNOOD } from "./names.ts";
-import { synoodGraph } from "./_score_graph.ts";
-import { groupedLabels, IMAGE_LENGTHS, scoreShape } from "./_score_state.ts";
-
-const KEY = "image_embed";
+import { IMAGE_LENGTHS, negLabelState, projectionOf } from "./_score_state.ts";
 
 /**
- * SynOOD on the features of a vision-language model's image encoder: the projection, if there is one,
- * and the share of the in-distribution labels among them and each group of negative labels.
+ * SynOOD on the features of a vision-language model's image encoder: NegLabel of what the projection,
+ * if there is one, makes of them.
  *
  * @example It is trained, not fitted
  * ```ts
@@ -33,33 +38,18 @@ export const synood: ScoreMethod = defineScore({
   name: SYNOOD,
   title: "SynOOD",
   source: "Li et al. 2025, ICCV",
-  summary: "Share of the known labels after tuning on near-boundary synthetic images",
-  needs: [KEY],
+  summary: "The share of the known labels after tuning on near-boundary synthetic images",
+  needs: [IMAGES],
   fitNeeds: [],
   usesValidation: false,
   parameters: [
+    ...GROUP_PARAMETERS,
     {
       name: "classes",
       description: "how many of the labels, the first ones, are in-distribution",
       default: 1,
       minimum: 1,
       integer: true,
-      search: [],
-    },
-    {
-      name: "groups",
-      description: "groups of negative labels whose shares are averaged",
-      default: 100,
-      minimum: 1,
-      integer: true,
-      search: [],
-    },
-    {
-      name: "logit_scale",
-      description: "what cosines are multiplied with",
-      default: 100,
-      minimum: 0,
-      exclusive: true,
       search: [],
     },
     {
@@ -98,24 +88,25 @@ export const synood: ScoreMethod = defineScore({
       ),
     ),
   place(context, state) {
-    const { scale, classes, groups, width } = scoreShape(state);
-    const rows = groupedLabels(state);
-    const labels = context.upload(rows, [rows.length / width, width], { label: "labels" });
     const project = placeProjection(context, state);
-    return (scope, batch) =>
-      labelMass(scope, { x: project(scope, batch[KEY]!), labels }, { scale, classes, groups });
+    const score = placeGroups(context, negLabelState(state));
+    return (scope, batch) => score(scope, { [IMAGES]: project(scope, batch[IMAGES]!) });
   },
-  graph: (builder, inputs, state) => synoodGraph(builder, inputs[KEY]!, state),
+  graph(builder, inputs, state) {
+    const projected = projectionGraph(builder, inputs[IMAGES]!, state);
+    return groupsGraph(builder, { [IMAGES]: projected }, negLabelState(state));
+  },
   graphRowBytes: ({ arrays }) => 3 * 4 * arrays["text"]!.shape[0]!,
 });
 
-/** δ where scoring runs; features of length one without a projection. */
+/** f + ReLU(LayerNorm(Linear(f))) where scoring runs; its length does not count for a cosine. */
 function placeProjection(
   context: Context,
   state: FittedState,
 ): (scope: Context, features: Tensor) => Tensor {
-  const { images, epsilon, projected } = scoreShape(state);
-  if (!projected) return (scope, x) => l2Normalize(scope, { x });
+  const projection = projectionOf(state);
+  if (projection === undefined) return (_, features) => features;
+  const { images, epsilon } = projection;
   const part = (name: string) => ({
     weight: placeArray(context, state, `${name}.weight`),
     bias: placeArray(context, state, `${name}.bias`),
@@ -124,7 +115,20 @@ function placeProjection(
   return (scope, features) => {
     const x = images === "unit" ? l2Normalize(scope, { x: features }) : features;
     const inside = layerNorm(scope, { x: linear(scope, { x, ...layer }), ...norm }, { epsilon });
-    const positive = activation(scope, { x: inside }, { kind: "relu" });
-    return l2Normalize(scope, { x: add(scope, { a: x, b: positive }) });
+    return add(scope, { a: x, b: activation(scope, { x: inside }, { kind: "relu" }) });
   };
+}
+
+/** The same as nodes of a graph. */
+function projectionGraph(builder: GraphBuilder, features: string, state: FittedState): string {
+  const projection = projectionOf(state);
+  if (projection === undefined) return features;
+  const { images, epsilon } = projection;
+  const layers = new GraphLayers(builder, (name) => ({
+    data: wholeArray(state, name),
+    shape: state.arrays[name]!.shape,
+  }));
+  const x = images === "unit" ? unitGraph(builder, features) : features;
+  const inside = layers.layerNorm(layers.linear(x, "projection"), "norm", { epsilon });
+  return builder.node("Add", [x, builder.node("Relu", [inside])]);
 }
