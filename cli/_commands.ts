@@ -18,6 +18,7 @@ import { lbfInspectCommand } from "./lbf_inspect.ts";
 import { lbfTuneCommand } from "./lbf_tune.ts";
 import { scoreCommand } from "./score.ts";
 import { synoodContextsCommand } from "./synood_contexts.ts";
+import { synoodFeaturesCommand } from "./synood_features.ts";
 import { synoodLabelsCommand } from "./synood_labels.ts";
 import { tagoodAblateCommand } from "./tagood_ablate.ts";
 import { tagoodEvalCommand } from "./tagood_eval.ts";
@@ -48,6 +49,7 @@ export const COMMANDS: readonly Command[] = [
   tagoodRunCommand,
   synoodLabelsCommand,
   synoodContextsCommand,
+  synoodFeaturesCommand,
   worldCommand,
   demoCommand,
 ];

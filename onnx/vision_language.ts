@@ -192,6 +192,28 @@ export async function openVisionLanguage(
 }
 
 /**
+ * The hash of a folder's text encoder, by which label sets say whose text features they have.
+ *
+ * @param folder The folder.
+ * @returns The hash, or undefined when there is no text encoder.
+ * @throws {UserError} When the folder or its `oodgpu.json` cannot be read.
+ *
+ * @example A folder without one
+ * ```ts
+ * import { hashTextEncoder } from "@oodgpu/oodgpu/onnx";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(await hashTextEncoder("models"), undefined);
+ * ```
+ */
+export async function hashTextEncoder(folder: string): Promise<string | undefined> {
+  await requireFolder(folder);
+  const { textModel } = await readFolderSidecar(folder);
+  const path = await findEncoder(folder, "text", textModel).catch(() => undefined);
+  return path === undefined ? undefined : await hashModel(path, await readModel(path));
+}
+
+/**
  * An opened vision-language model. Made by {@linkcode openVisionLanguage}.
  *
  * @example Which folder it is
