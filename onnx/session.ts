@@ -16,6 +16,7 @@ import { UserError } from "../runtime/errors.ts";
 import type { Gpu } from "../runtime/device.ts";
 import { Tensor } from "../runtime/tensor.ts";
 import { cutPiece, joinPieces, type Piece } from "./_batch_pieces.ts";
+import { withWholeChannels } from "./_conv_channels.ts";
 import { createError, runError } from "./_ort_errors.ts";
 import {
   createSession,
@@ -100,7 +101,8 @@ export async function openSession(
     : model instanceof OnnxModel
     ? model
     : parseModel(model, naming);
-  const { opened, maxBatch } = openBatch(parsed);
+  const { opened: open, maxBatch } = openBatch(parsed);
+  const opened = options.device === "webgpu" ? withWholeChannels(open) : open;
   const bytes = opened === parsed && model instanceof Uint8Array ? model : writeModel(opened);
   const ort = await loadRuntime(options);
   const sessionOptions: Ort.InferenceSession.SessionOptions = {
