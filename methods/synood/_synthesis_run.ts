@@ -6,8 +6,9 @@
  */
 
 import { type RgbImage, Rng } from "../../kernels/mod.ts";
+import { BatchLimit } from "../../onnx/memory.ts";
 import type { Inspection, OnnxModel } from "../../onnx/mod.ts";
-import { type Context, OutOfMemoryError, UserError } from "../../runtime/mod.ts";
+import { type Context, UserError } from "../../runtime/mod.ts";
 import { Ddim } from "./ddim.ts";
 import type { LatentDiffusion } from "./diffusion.ts";
 import { SkipGradient } from "./skip_gradient.ts";
@@ -75,27 +76,34 @@ export class SynthesisRun implements AsyncDisposable {
     decode: 0,
     write: 0,
   };
-  /** Images at a time; less than was asked for when they did not fit in memory. */
-  batch: number;
   /** All images that are made. */
   images: readonly SyntheticImage[] = [];
   readonly #parts: RunParts;
   readonly #ddim: Ddim;
   #skip: SkipGradient | undefined;
   #boundary: Boundary | null = null;
-  #warned = false;
+  readonly #limit: BatchLimit;
   /** Conditions by prompt. */
   readonly #conditions: Map<string, Float32Array<ArrayBuffer>> = new Map();
 
   constructor(parts: RunParts) {
     this.#parts = parts;
-    this.batch = Math.min(parts.batch, parts.items.length);
+    this.#limit = new BatchLimit(
+      Math.min(parts.batch, parts.items.length),
+      "images",
+      parts.onWarning,
+    );
     const { steps, strength } = parts.settings;
     const fromNoise = parts.items[0]!.source === null;
     this.#ddim = new Ddim(parts.diffusion.info.scheduler, {
       steps,
       strength: fromNoise ? 1 : strength,
     });
+  }
+
+  /** Images at a time; less than was asked for when they did not fit in memory. */
+  get batch(): number {
+    return this.#limit.size;
   }
 
   /** Scores of all source images; undefined where there are none. */
@@ -110,8 +118,9 @@ export class SynthesisRun implements AsyncDisposable {
       signal?.throwIfAborted();
       const size = Math.min(this.batch, items.length - start);
       const images = Array.from({ length: size }, (_, i) => image(start + i)!);
-      const scores = await this.#fitting(() =>
-        this.#timed("score", async () => await (await this.#gradients()).score(images))
+      const scores = await this.#fitting(
+        size,
+        () => this.#timed("score", async () => await (await this.#gradients()).score(images)),
       );
       // The batch is smaller now and is cut anew.
       if (scores === undefined) continue;
@@ -221,7 +230,7 @@ export class SynthesisRun implements AsyncDisposable {
         count: size,
         latents: latents?.slice(at * stride, (at + size) * stride),
       };
-      const result = await this.#fitting(() => this.#make(part));
+      const result = await this.#fitting(size, () => this.#make(part));
       if (result === undefined) continue;
       made.push(result);
       at += size;
@@ -236,22 +245,18 @@ export class SynthesisRun implements AsyncDisposable {
     };
   }
 
-  /** Does a task; when it needs too much memory, batches become smaller and nothing is given. */
-  async #fitting<T>(task: () => Promise<T>): Promise<T | undefined> {
+  /** Does a task of some images; when it needs too much memory, batches become smaller. */
+  async #fitting<T>(images: number, task: () => Promise<T>): Promise<T | undefined> {
     try {
-      return await task();
+      const result = await task();
+      this.#limit.worked();
+      return result;
     } catch (error) {
-      if (!isOutOfMemory(error) || this.batch === 1) throw error;
-      this.batch = Math.ceil(this.batch / 2);
+      this.#limit.halve(images, error);
+      // What is open may hold memory, and fail from now on.
       this.#skip?.[Symbol.dispose]();
       this.#skip = undefined;
       await this.#parts.diffusion.close();
-      if (!this.#warned) {
-        this.#warned = true;
-        this.#parts.onWarning?.(
-          `${2 * this.batch} images at a time do not fit in memory; batches are halved`,
-        );
-      }
       return undefined;
     }
   }
@@ -414,17 +419,4 @@ export class SynthesisRun implements AsyncDisposable {
       this.seconds[stage] += (performance.now() - begin) / 1000;
     }
   }
-}
-
-/** Whether an error says that memory ran out, whoever threw it. */
-function isOutOfMemory(error: unknown): boolean {
-  for (let at = error; at instanceof Error; at = at.cause) {
-    if (at instanceof OutOfMemoryError) return true;
-    if (
-      /out of memory|bad_alloc|failed to allocate|allocation failed|memory access/i.test(at.message)
-    ) {
-      return true;
-    }
-  }
-  return false;
 }

@@ -242,7 +242,8 @@ export class Ddim {
    *
    * @param config The scheduler.
    * @param sampling How many steps it takes.
-   * @throws {UserError} When the steps are no whole number from 1 to T, or the strength leaves none.
+   * @throws {UserError} When the steps are no whole number from 1 to T, the strength leaves none, or
+   * a step begins where the U-Net's prediction does not tell the image.
    */
   constructor(config: SchedulerConfig, { steps, strength = 1 }: SamplingSteps) {
     const { trainSteps } = config;
@@ -266,10 +267,15 @@ export class Ddim {
     this.#begin = alphas[this.timesteps[0]!]!;
     this.#weights = this.timesteps.map((t, i) => {
       const next = this.timesteps[i + 1];
-      return stepWeights(config.predictionType, {
+      const weights = stepWeights(config.predictionType, {
         alpha: alphas[t]!,
         before: next === undefined ? last : alphas[next]!,
       });
+      if (Number.isFinite(weights.keep) && Number.isFinite(weights.output)) return weights;
+      throw new UserError(
+        `Cannot sample from step ${t}: nothing is left of the image there, and a prediction of type ` +
+          `"${config.predictionType}" says nothing of it`,
+      );
     });
   }
 

@@ -12,6 +12,7 @@
 import type { RgbImage } from "../../kernels/mod.ts";
 import {
   type Dimension,
+  type ElementType,
   loadTokenizer,
   type OnnxModel,
   type OnnxSession,
@@ -391,12 +392,13 @@ export class LatentDiffusion implements AsyncDisposable {
     const { batch, timestep: shape } = this.info.values;
     const most = typeof batch === "number" && session.maxBatch !== Infinity ? batch : inputs.rows;
     const { channels, height, width } = this.info.latents;
+    const { type } = session.inputs.find(({ name }) => name === "timestep")!;
     const parts: Float32Array<ArrayBuffer>[] = [];
     for (let start = 0; start < inputs.rows; start += most) {
       const count = Math.min(most, inputs.rows - start);
       const { data, shape: given } = await this.#run(session, {
         ...inputs.part(start, most),
-        timestep: timestepInput(timestep, shape, most),
+        timestep: timestepInput(timestep, { shape, rows: most, type }),
       }, "out_sample");
       if (String(given) !== String([most, channels, height, width])) {
         throw new UserError(
@@ -486,12 +488,21 @@ function rowOf(data: Float32Array<ArrayBuffer>, image: number, length: number): 
   return data.length === length ? data : data.subarray(image * length, (image + 1) * length);
 }
 
-/** The time step as the graph takes it: a scalar, one, or one for each row. */
-function timestepInput(value: number, shape: readonly Dimension[], rows: number): SessionInput {
-  if (shape.length === 0) return { data: Int32Array.of(value), shape: [] };
+/** The time step as the graph takes it: a scalar, one, or one for each row; in floats where it is. */
+function timestepInput(
+  value: number,
+  { shape, rows, type }: {
+    readonly shape: readonly Dimension[];
+    readonly rows: number;
+    readonly type: ElementType | undefined;
+  },
+): SessionInput {
   const [length] = shape;
   const count = typeof length === "number" && length !== 1 ? rows : 1;
-  return { data: new Int32Array(count).fill(value), shape: [count] };
+  const data = type === "f32" || type === "f16"
+    ? new Float32Array(count).fill(value)
+    : new Int32Array(count).fill(value);
+  return { data, shape: shape.length === 0 ? [] : [count] };
 }
 
 /**

@@ -36,8 +36,8 @@ export {
 } from "./diffusion.ts";
 export {
   type DiffusionFolder,
-  diffusionHashes,
   type DiffusionPart,
+  diffusionHashes,
   type DiffusionValues,
   type LatentSize,
   readDiffusionFolder,

@@ -13,6 +13,7 @@ import {
   type ImageSet,
   loadPixels,
   type PixelSet,
+  subsetImages,
   writeFileAtomic,
 } from "../../data/mod.ts";
 import { type PreprocessSpec, resizeReference, type RgbImage } from "../../kernels/mod.ts";
@@ -59,6 +60,8 @@ export interface SynthesisOptions {
   readonly batch?: number;
   /** Whether to go on with a run that was stopped. */
   readonly resume?: boolean;
+  /** Whether to stop at the first source image that cannot be read. */
+  readonly strict?: boolean;
   /** Stops between two steps; what is done is kept. */
   readonly signal?: AbortSignal;
   /** Told how far it is. */
@@ -275,18 +278,11 @@ async function loadSources(options: SynthesisOptions): Promise<Sources> {
   }
   const begin = performance.now();
   const { image: size } = diffusion.info;
-  const places = work.items.map(({ index }) => index);
-  const chosen: ImageSet = {
-    ...images,
-    count: places.length,
-    names: work.items.map(({ source }) => source!),
-    labels: Int32Array.from(work.items, ({ label }) => label),
-    item: (i) => images.item(places[i]!),
-    read: (i) => images.read(places[i]!),
-  };
+  const chosen = subsetImages(images, work.items.map(({ index }) => index));
   const pixels = await loadPixels(chosen, {
     spec: squashed(size),
     size,
+    strict: options.strict ?? false,
     ...(signal === undefined ? {} : { signal }),
     onProgress: (done, total) => onProgress?.("load", done, total),
   });

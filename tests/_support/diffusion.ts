@@ -10,9 +10,13 @@ import {
   type ElementType,
   GraphBuilder,
   OnnxModel,
+  type StringStringEntryProto,
+  withGraph,
   writeModel,
 } from "../../onnx/mod.ts";
+import { create, STRING_STRING_ENTRY } from "../../onnx/proto/mod.ts";
 import { clipTokenizer } from "./clip.ts";
+import { concat } from "./images.ts";
 
 /** Sizes and oddities of a model. */
 export interface DiffusionOptions {
@@ -276,4 +280,34 @@ export async function writeDiffusion(
 function sizesOf(options: DiffusionOptions): Sizes {
   const given = Object.entries(options).filter(([key]) => key in DEFAULTS);
   return { ...DEFAULTS, ...Object.fromEntries(given) };
+}
+
+/** A model with the data of its weights in `weights.bin` beside it. */
+export function withDataBeside(
+  model: OnnxModel,
+): { readonly graph: Uint8Array<ArrayBuffer>; readonly data: Uint8Array<ArrayBuffer> } {
+  const parts: Uint8Array[] = [];
+  let end = 0;
+  const initializer = model.graph.proto.initializer.map((tensor) => {
+    const { rawData } = tensor;
+    if (rawData === undefined || rawData.length < 64) return tensor;
+    const { length } = rawData;
+    const place = Object.entries({
+      location: "weights.bin",
+      offset: `${end}`,
+      length: `${length}`,
+    });
+    parts.push(rawData);
+    end += length;
+    return {
+      ...tensor,
+      rawData: undefined as unknown as Uint8Array,
+      dataLocation: 1,
+      externalData: place.map(([key, value]) =>
+        create<StringStringEntryProto>(STRING_STRING_ENTRY, { key, value })
+      ),
+    };
+  });
+  const data = concat(...parts);
+  return { graph: writeModel(withGraph(model, { initializer })), data };
 }
