@@ -5,6 +5,7 @@
  */
 
 import { type AblationMeasure, type AblationSection, auroc, fpr95 } from "../eval/mod.ts";
+import { ID_SET } from "./_evaluation_options.ts";
 
 /** Figures of one score on one OOD set. */
 export interface SetFigures {
@@ -14,9 +15,6 @@ export interface SetFigures {
 
 /** Figures by OOD set. */
 export type FiguresBySet = ReadonlyMap<string, SetFigures>;
-
-/** The name of the in-distribution set among scores. */
-export const ID_SET = "id";
 
 /** What figures are called, in their order. */
 export const MEASURES: readonly AblationMeasure[] = [
@@ -135,4 +133,13 @@ export function tablesBySet<Seed>(
       };
     }),
   }));
+}
+
+/** Maps as objects, for JSON. */
+export function plain(value: unknown): unknown {
+  if (value instanceof Map) {
+    return Object.fromEntries([...value].map(([key, inner]) => [String(key), plain(inner)]));
+  }
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
 }

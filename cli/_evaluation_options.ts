@@ -5,7 +5,8 @@
  */
 
 import { type Convention, CONVENTIONS, findConvention } from "../eval/mod.ts";
-import type { Arguments, OptionSpec } from "./_arguments.ts";
+import { type Arguments, type OptionSpec, UsageError } from "./_arguments.ts";
+import { parseNamed } from "./_named.ts";
 
 /** Whose rules for the figures. */
 export const CONVENTION_OPTION: OptionSpec = {
@@ -47,4 +48,25 @@ export function comparisonOf(args: Arguments): ComparisonSettings {
     replicates: args.number("bootstrap", { minimum: 0, maximum: 100_000, integer: true })!,
     seed: args.number("seed", { minimum: 0, maximum: 2 ** 32 - 1, integer: true })!,
   };
+}
+
+/** The name of the in-distribution set beside those of `--ood`. */
+export const ID_SET = "id";
+
+/**
+ * The files of `--id` and `--ood NAME=FILE` by name, the in-distribution set first.
+ *
+ * @throws {UsageError} When an OOD set is called as the in-distribution set is.
+ */
+export function testSetPaths(args: Arguments): Map<string, string> {
+  const named = parseNamed("ood", args.all("ood"));
+  if (named.some(({ name }) => name === ID_SET)) {
+    throw new UsageError(
+      `The option --ood must not name a set "${ID_SET}": that is the in-distribution set`,
+    );
+  }
+  return new Map([
+    [ID_SET, args.need("id")],
+    ...named.map(({ name, value }) => [name, value] as const),
+  ]);
 }

@@ -30,8 +30,9 @@ import {
 import { projectFitted, type ScorableObjects, scoreProjected } from "../methods/tagood/detector.ts";
 import { objectRecord } from "../methods/tagood/features.ts";
 import { type Context, UserError } from "../runtime/mod.ts";
-import { type FiguresBySet, figuresOf, ID_SET } from "./_ablation_sections.ts";
+import { type FiguresBySet, figuresOf } from "./_ablation_sections.ts";
 import type { CommandContext } from "./_command.ts";
+import { ID_SET } from "./_evaluation_options.ts";
 import { labelNames, maxTokensOf, openTags, stageFile, tagSourceOf } from "./_tagood.ts";
 
 /** What a run of the ablations reads. */

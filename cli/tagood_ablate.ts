@@ -8,6 +8,7 @@ import { writeFileAtomic } from "../data/mod.ts";
 import { ablationText, renderAblation } from "../eval/mod.ts";
 import { CODE_PATTERNS } from "../methods/mod.ts";
 import { isGpu } from "../runtime/mod.ts";
+import { plain } from "./_ablation_sections.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { adapterName } from "./_device.ts";
@@ -150,13 +151,4 @@ function readSources(args: Arguments): AblationSources {
     vocabulary: args.text("vocabulary"),
     tagThreshold: args.number("tag-threshold", { minimum: 0, maximum: 1 }),
   };
-}
-
-/** Maps as objects, for JSON. */
-function plain(value: unknown): unknown {
-  if (value instanceof Map) {
-    return Object.fromEntries([...value].map(([key, inner]) => [String(key), plain(inner)]));
-  }
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
 }

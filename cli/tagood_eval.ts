@@ -28,10 +28,11 @@ import {
   BOOTSTRAP_OPTION,
   comparisonOf,
   CONVENTION_OPTION,
+  ID_SET,
   RESULT_OPTIONS,
+  testSetPaths,
 } from "./_evaluation_options.ts";
 import { KERNEL_DEVICE_OPTION, openTraining } from "./_lbf.ts";
-import { parseNamed } from "./_named.ts";
 import { requireWritable } from "./_outputs.ts";
 import { OpenSets, recordOf } from "./_sets.ts";
 import { openScoredObjects, requireScorable, type ScoredSet } from "./_tagood_objects.ts";
@@ -89,7 +90,7 @@ async function runEval(context: CommandContext): Promise<void> {
   const json = args.text("json");
   const html = args.text("html");
   await requireWritable(json === "-" ? undefined : json, html);
-  const paths = setPaths(args);
+  const paths = testSetPaths(args);
   const detector = await openDetector(args);
   await using opened = new OpenSets();
   const sets = new Map<string, FeatureSet>();
@@ -137,19 +138,6 @@ function parseDistances(list: string): readonly Closeness[] {
       `The option --distances must list some of ${DISTANCE_NAMES.join(", ")}: "${name}" is none`,
     );
   });
-}
-
-function setPaths(args: Arguments): Map<string, string> {
-  const named = parseNamed("ood", args.all("ood"));
-  if (named.some(({ name }) => name === "id")) {
-    throw new UsageError(
-      'The option --ood must not name a set "id": that is the in-distribution set',
-    );
-  }
-  return new Map([
-    ["id", args.need("id")],
-    ...named.map(({ name, value }) => [name, value] as const),
-  ]);
 }
 
 /** Scores of one set by the name of the distance. */
@@ -202,8 +190,8 @@ async function compare(
   const sets: Record<string, unknown> = {};
   for (const [name, set] of of.sets) sets[name] = await recordOf(set);
   const evaluation = evaluate({
-    id: of.scores.get("id")!,
-    ood: new Map([...of.scores].filter(([name]) => name !== "id")),
+    id: of.scores.get(ID_SET)!,
+    ood: new Map([...of.scores].filter(([name]) => name !== ID_SET)),
   }, {
     ...comparisonOf(args),
     manifest: {
@@ -211,7 +199,7 @@ async function compare(
       adapter: isGpu(ctx) ? adapterName(ctx.gpu) : "none",
       detector: args.need("detector"),
       parameters: of.detector.fitted.parameters,
-      distances: [...of.scores.get("id")!.keys()],
+      distances: [...of.scores.get(ID_SET)!.keys()],
       settings: JSON.parse(of.detector.metadata["tagood"] ?? "null"),
       untagged: Object.fromEntries(of.untagged),
       sets,
@@ -231,7 +219,7 @@ function untaggedWarnings(untagged: ReadonlyMap<string, number>): string[] {
   const shared = `Images without a tag of a known class share the lowest score: ${
     shares.join(", ")
   }`;
-  return (untagged.get("id") ?? 0) <= MOST_UNTAGGED
+  return (untagged.get(ID_SET) ?? 0) <= MOST_UNTAGGED
     ? [shared]
     : [`${shared}; so many in-distribution ones decide FPR95: lower the tags' thresholds`];
 }
@@ -244,9 +232,9 @@ function reportOf(
   const { distance: _, ...parameters } = fitted.parameters;
   return renderReport({
     evaluation,
-    id: scores.get("id")!,
-    ood: new Map([...scores].filter(([name]) => name !== "id")),
-    methods: [...scores.get("id")!.keys()].map((name) => ({
+    id: scores.get(ID_SET)!,
+    ood: new Map([...scores].filter(([name]) => name !== ID_SET)),
+    methods: [...scores.get(ID_SET)!.keys()].map((name) => ({
       name,
       title: `${fitted.method.title}, ${name}`,
       source: fitted.method.source,

@@ -24,6 +24,7 @@ import type {
   AblationHeading,
   AblationMeasure,
   AblationNotes,
+  AblationPicture,
   AblationScatter,
   AblationScores,
   AblationSection,
@@ -45,6 +46,8 @@ export function sectionOf(section: AblationSection, id: string, colors: SetColor
         return scatterBody(section);
       case "scores":
         return scoresBody(section);
+      case "picture":
+        return pictureBody(section);
       case "notes":
         return notesBody(section);
       default:
@@ -184,6 +187,10 @@ function scatterBody({ classes, clouds }: AblationScatter): Markup {
 
 function scoresBody({ rows }: AblationScores): Markup {
   return markup`${KINDS_LEGEND}${histogramRows(rows)}`;
+}
+
+function pictureBody({ source, description }: AblationPicture): Markup {
+  return markup`<figure class="sheet"><img src="${source}" alt="${description}"></figure>`;
 }
 
 function notesBody({ notes }: AblationNotes): Markup {

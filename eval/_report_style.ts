@@ -124,6 +124,7 @@ pre{margin:0 0 18px;padding:16px 18px;border-radius:8px;background:var(--card);b
 td.up b{color:var(--heat)}td.down b{color:var(--ood)}
 .maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(330px,100%),1fr));gap:22px 30px;margin:14px 0 34px}
 .maps figure>div{display:grid;grid-template-columns:repeat(3,1fr);gap:6px}
+.sheet{margin:0}.sheet img{display:block;width:100%;image-rendering:pixelated;border-radius:6px;background:var(--hair)}
 .maps img,.maps svg{width:100%;aspect-ratio:1;border-radius:5px;display:block;image-rendering:pixelated;background:var(--hair)}
 .maps figcaption{margin-top:6px;font-size:12px;color:var(--soft);overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
 .curve{fill:none;stroke:var(--c);stroke-width:2}

@@ -125,12 +125,23 @@ export interface AblationNotes extends AblationHeading {
   readonly notes: readonly { readonly term: string; readonly text: string }[];
 }
 
+/** A picture, such as a contact sheet. */
+export interface AblationPicture extends AblationHeading {
+  /** The kind of section. */
+  readonly kind: "picture";
+  /** The picture as a `data:image/…` address. */
+  readonly source: string;
+  /** What it shows, for those who cannot see it. */
+  readonly description: string;
+}
+
 /** A section of an ablation. */
 export type AblationSection =
   | AblationCurves
   | AblationTable
   | AblationScatter
   | AblationScores
+  | AblationPicture
   | AblationNotes;
 
 /** What an ablation found. */

@@ -86,12 +86,18 @@ Deno.test("renderAblation() is one page that loads nothing and escapes names", (
         title: "Scores",
         rows: [{ name: "cosine", sets: new Map([["id", scores(1)], ["near", scores(0)]]) }],
       },
+      {
+        kind: "picture",
+        title: "Sheet",
+        source: "data:image/png;base64,AAAA",
+        description: "Eight images",
+      },
       { kind: "notes", title: "Notes", notes: [{ term: "Seeds", text: "0, 1, 2" }] },
     ],
     record: { seeds: [0, 1, 2] },
   });
   assert(html.startsWith("<!doctype html>"));
-  for (const id of ["s1", "s2", "s3", "s4", "s5", "record"]) {
+  for (const id of ["s1", "s2", "s3", "s4", "s5", "s6", "record"]) {
     assertStringIncludes(html, `<section id="${id}">`);
     assertStringIncludes(html, `href="#${id}"`);
   }
