@@ -122,24 +122,13 @@ Deno.test("ood synood features says what it cannot use", async () => {
     assertEquals([run.code, run.out], [1, ""], run.notes);
     assertStringIncludes(run.notes, message);
   };
-  await refused(
-    "text_embed",
-    ...shop.args("--text", shop.file("out.safetensors")).slice(0, -2),
-    "--text",
-    shop.file("clip/tokenizer.json"),
-  );
-  const model = (
-    path: string,
-  ) => [
-    "synood",
-    "features",
-    "--model",
-    shop.file(path),
-    "--images",
-    shop.file("images"),
-    "--out",
-    shop.file("x.safetensors"),
-  ];
+  const token = shop.file("clip/tokenizer.json");
+  await refused("it is not a safetensors file", ...shop.args("--text", token));
+  const model = (path: string) => {
+    const argv = shop.args();
+    argv[3] = shop.file(path);
+    return argv;
+  };
   await refused("there is no such folder", ...model("nothing"));
   await refused("it is a file and a folder was expected", ...model("labels.safetensors"));
   await refused("there is no vision_model.onnx", ...model("images"));
