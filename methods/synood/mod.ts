@@ -36,8 +36,8 @@ export {
 } from "./diffusion.ts";
 export {
   type DiffusionFolder,
-  type DiffusionPart,
   diffusionHashes,
+  type DiffusionPart,
   type DiffusionValues,
   type LatentSize,
   readDiffusionFolder,
@@ -132,3 +132,5 @@ export {
   type WorkList,
   type WorkOptions,
 } from "./work_list.ts";
+export type { ImagePairs } from "./_pairs.ts";
+export type { SynoodBatches, SynoodCheckpoint, SynoodRun, SynoodStart } from "./_trainer.ts";
