@@ -19,7 +19,11 @@ import { lbfTuneCommand } from "./lbf_tune.ts";
 import { scoreCommand } from "./score.ts";
 import { synoodContextsCommand } from "./synood_contexts.ts";
 import { synoodFeaturesCommand } from "./synood_features.ts";
+import { synoodFitCommand } from "./synood_fit.ts";
+import { synoodGenerateCommand } from "./synood_generate.ts";
 import { synoodLabelsCommand } from "./synood_labels.ts";
+import { synoodProjectCommand } from "./synood_project.ts";
+import { synoodTuneLabelsCommand } from "./synood_tune_labels.ts";
 import { tagoodAblateCommand } from "./tagood_ablate.ts";
 import { tagoodEvalCommand } from "./tagood_eval.ts";
 import { tagoodFeaturesCommand } from "./tagood_features.ts";
@@ -50,6 +54,10 @@ export const COMMANDS: readonly Command[] = [
   synoodLabelsCommand,
   synoodContextsCommand,
   synoodFeaturesCommand,
+  synoodGenerateCommand,
+  synoodProjectCommand,
+  synoodTuneLabelsCommand,
+  synoodFitCommand,
   worldCommand,
   demoCommand,
 ];

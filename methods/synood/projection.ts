@@ -254,6 +254,22 @@ const PROJECT_BATCH = 256;
  * @param projection A trained projection.
  * @param options The size of a batch.
  * @returns f32 [N, D], rows of length one.
+ *
+ * @example A projection before its training
+ * ```ts
+ * import { deltaParameters, loadImageFeatures, projectImages } from "@oodgpu/oodgpu/methods";
+ * import { memoryFeatures } from "@oodgpu/oodgpu/data";
+ * import { Host } from "@oodgpu/oodgpu/runtime";
+ * import { assertAlmostEquals } from "@std/assert";
+ *
+ * using host = new Host();
+ * const set = memoryFeatures({ "image_embed": { data: new Float32Array([3, 4]), shape: [1, 2] } });
+ * using images = await loadImageFeatures(set);
+ * const parameters = new Map(deltaParameters(2, 1).map(({ name, data }) => [name, data]));
+ * const projection = { width: 2, images: "unit", epsilon: 1e-5, parameters } as const;
+ * const [a, b] = await projectImages(host, images, projection);
+ * assertAlmostEquals(a! ** 2 + b! ** 2, 1, 1e-6);
+ * ```
  */
 export async function projectImages(
   ctx: Context,
