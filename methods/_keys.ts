@@ -73,6 +73,8 @@ function hintFor(set: FeatureSet, key: string): string {
   }
   if (key === "labels") return " (extract with --labels to store them)";
   if (key === "odin_logits") return " (ood extract --odin stores them)";
+  if (key === "image_embed") return " (a vision-language model gives them: ood synood features)";
+  if (key === "text_embed") return " (ood synood features stores those of labels)";
   const from = DERIVATIONS[key]?.from;
   return from === undefined ? "" : ` and no "${from}" to make it of`;
 }

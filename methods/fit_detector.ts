@@ -14,8 +14,10 @@ const KEPT_METADATA = [
   "model_hash",
   "preprocessing",
   "label_names",
+  "text_model",
   "value_of_features",
   "value_of_feature_map",
+  "value_of_image_embed",
   "odin_temperature",
   "odin_epsilon",
 ] as const;

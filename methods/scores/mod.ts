@@ -12,6 +12,7 @@
  */
 
 export * from "./ash.ts";
+export * from "./csp.ts";
 export * from "./dice.ts";
 export * from "./dice_react.ts";
 export * from "./energy.ts";
@@ -23,7 +24,9 @@ export * from "./lhact.ts";
 export * from "./line.ts";
 export * from "./mahalanobis.ts";
 export * from "./max_logit.ts";
+export * from "./mcm.ts";
 export * from "./msp.ts";
+export * from "./neg_label.ts";
 export * from "./odin.ts";
 export * from "./react.ts";
 export * from "./rmds.ts";

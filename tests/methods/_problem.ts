@@ -6,7 +6,13 @@
 
 import { type FeatureSet, type HostArray, memoryFeatures } from "../../data/mod.ts";
 import { Rng } from "../../kernels/random/mod.ts";
-import { chooseExecutor, type Fitted, scoreFeatures, type ScoreMethod } from "../../methods/mod.ts";
+import {
+  chooseExecutor,
+  type Fitted,
+  formatTextLabels,
+  scoreFeatures,
+  type ScoreMethod,
+} from "../../methods/mod.ts";
 import { Host } from "../../runtime/mod.ts";
 
 /** Floats with a shape. */
@@ -37,6 +43,17 @@ export interface Problem extends ProblemSize {
   readonly test: FeatureSet;
 }
 
+/** Negative labels of a problem. */
+const NEGATIVES = 23;
+
+/** The names of a problem's labels, as its metadata hold them. */
+function labelNames(classes: number): Record<string, string> {
+  const names = (count: number, name: string) => Array.from({ length: count }, (_, i) => name + i);
+  const negatives = names(NEGATIVES, "other");
+  const kinds = negatives.map(() => "word" as const);
+  return formatTextLabels({ ids: names(classes, "class"), negatives, kinds, mining: "given" });
+}
+
 /** Clusters with noise of unequal variances behind a ReLU, and a head that tells them apart. */
 export function makeProblem(seed: number, size: ProblemSize): Problem {
   const { rows, channels, classes } = size;
@@ -45,6 +62,9 @@ export function makeProblem(seed: number, size: ProblemSize): Problem {
   const centres = normals(classes * channels).map((value) => 1.5 * value);
   const weight = centres.map((value) => 0.4 * value);
   const bias = normals(classes).map((value) => 0.3 * value);
+  const text = new Rng(seed, 1);
+  const embed = (count: number) => Float32Array.from({ length: count * 9 }, () => text.normal());
+  const texts = floats(embed(classes + NEGATIVES), [classes + NEGATIVES, 9]);
   const make = (count: number, spread: number): Record<string, HostArray> => {
     const labels = Int32Array.from(
       { length: count },
@@ -75,6 +95,9 @@ export function makeProblem(seed: number, size: ProblemSize): Problem {
       feature_map: floats(normals(count * 3 * 4), [count, 3, 2, 2]),
       "head.weight": floats(weight, [classes, channels]),
       "head.bias": floats(bias, [classes]),
+      image_embed: floats(embed(count), [count, 9]),
+      text_embed: texts,
+      logit_scale: floats([20], [1]),
     };
   };
   const arrays = { train: make(rows, 1), test: make(Math.ceil(rows / 3), 2) };
@@ -82,7 +105,7 @@ export function makeProblem(seed: number, size: ProblemSize): Problem {
     ...size,
     seed,
     arrays,
-    train: memoryFeatures(arrays.train, { path: "train" }),
+    train: memoryFeatures(arrays.train, { path: "train", metadata: labelNames(classes) }),
     test: memoryFeatures(arrays.test, { path: "test" }),
   };
 }
@@ -90,6 +113,7 @@ export function makeProblem(seed: number, size: ProblemSize): Problem {
 /** Parameters that fit small problems; the rest keeps its defaults. */
 export const SMALL_PARAMETERS: Readonly<Record<string, Record<string, number>>> = {
   knn: { k: 3 },
+  "neg_label": { groups: 5 },
 };
 
 /** Fits on the host. */

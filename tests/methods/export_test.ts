@@ -15,6 +15,7 @@ import {
 } from "../../methods/mod.ts";
 import {
   exposeForExtraction,
+  GraphBuilder,
   headWeights,
   inspect,
   type OnnxModel,
@@ -132,7 +133,10 @@ async function fitToModel(model: OnnxModel, name: string): Promise<{
   return { fitted: await fitOnHost(findScore(name), train), images, test };
 }
 
-for (const method of SCORES.filter(({ needs }) => !needs.includes("odin_logits"))) {
+/** What the shipped classifier does not give. */
+const ELSEWHERE = ["odin_logits", "image_embed"];
+
+for (const method of SCORES.filter(({ needs }) => !needs.some((key) => ELSEWHERE.includes(key)))) {
   Deno.test(`${method.name} joined to the shipped model gives logits and score of images`, async () => {
     const model = await readModel(SHIPPED);
     const { fitted, images, test } = await fitToModel(model, method.name);
@@ -182,6 +186,26 @@ Deno.test("exportJoined() says why ODIN cannot be joined to a model", async () =
     UserError,
     'offers no "odin_logits"; they take the gradient by the image, which a graph does not compute',
   );
+});
+
+Deno.test("scores on labels are joined to an image encoder", async () => {
+  const { train, test, arrays } = makeProblem(SEED, { rows: 75, channels: 18, classes: 4 });
+  const builder = new GraphBuilder();
+  const pixels = builder.input("pixel_values", ["N", 3, 1, 3]);
+  // Its embeddings are the pixels themselves.
+  builder.output("image_embeds", builder.node("Reshape", [pixels, builder.ints([-1, 9])]), {
+    shape: ["N", 9],
+  });
+  const encoder = builder.build();
+  for (const name of ["mcm", "neg_label", "csp"]) {
+    const fitted = await fitOnHost(findScore(name), train);
+    const joined = exportJoined(new Detector(fitted), encoder);
+    assertEquals([joined.input, joined.outputs], ["pixel_values", { score: "score" }]);
+    const { data } = arrays.test["image_embed"]!;
+    const images = { data: data as Float32Array, shape: [25, 3, 1, 3] };
+    const { score } = await runNative(joined.bytes, { [joined.input]: images });
+    assertClose(score!, await scoreOn("reference", fitted, test), TOLERANCE.score, name);
+  }
 });
 
 Deno.test("gen without a known number of classes does not export", async () => {

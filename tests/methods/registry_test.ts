@@ -10,7 +10,7 @@ import {
 import { UserError } from "../../runtime/mod.ts";
 
 const ALL = "msp, max_logit, energy, odin, grad_norm, react, dice, dice_react, ash, scale, line, " +
-  "lhact, gen, knn, mahalanobis, rmds, ssd, vim, feature_norm";
+  "lhact, gen, knn, mahalanobis, rmds, ssd, vim, feature_norm, mcm, neg_label, csp";
 
 Deno.test("SCORES lists every score under a name of its own", () => {
   assertEquals(SCORES.map((method) => method.name).join(", "), ALL);

@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { ROW_KEYS } from "../../data/_feature_shapes.ts";
 import { type FeatureSet, memoryFeatures } from "../../data/mod.ts";
 import { Rng } from "../../kernels/random/mod.ts";
 import { chooseExecutor, findScore, react, scoreFeatures, SCORES } from "../../methods/mod.ts";
@@ -116,7 +117,7 @@ function shuffleRows(
   const permute = (arrays: Problem["arrays"]["train"], order: readonly number[]) =>
     Object.fromEntries(
       Object.entries(arrays).map(([key, array]) => {
-        if (key.startsWith("head.")) return [key, array];
+        if (!ROW_KEYS.includes(key)) return [key, array];
         const width = array.data.length / array.shape[0]!;
         const data = array.data.slice();
         order.forEach((from, to) =>
@@ -132,7 +133,9 @@ function shuffleRows(
   };
   const order = orderOf(problem.test.count);
   return {
-    train: memoryFeatures(permute(problem.arrays.train, orderOf(problem.train.count))),
+    train: memoryFeatures(permute(problem.arrays.train, orderOf(problem.train.count)), {
+      metadata: problem.train.metadata,
+    }),
     test: memoryFeatures(permute(problem.arrays.test, order)),
     order,
   };
@@ -157,6 +160,9 @@ Deno.test("scores that need features move when parameters move", async () => {
     ["gen", { gamma: 0.1 }, { gamma: 1 }],
     ["energy", { temperature: 1 }, { temperature: 5 }],
     ["odin", { temperature: 1000 }, { temperature: 10 }],
+    ["mcm", { tau: 1 }, { tau: 0.1 }],
+    ["neg_label", { groups: 5 }, { groups: 1 }],
+    ["csp", { tau: 0.05 }, { tau: 0.02 }],
   ];
   for (const [name, one, other] of moves) {
     const method = findScore(name);
