@@ -53,7 +53,7 @@ export class ParameterSet implements Disposable {
   /** How many leading elements weight decay reaches. */
   readonly decayed: number;
   readonly #ctx: Context;
-  readonly #frozen: Tensor;
+  readonly #frozen: readonly Tensor[];
   readonly #variables: Map<string, Variable> = new Map();
   readonly #specs: readonly ParameterSpec[];
 
@@ -82,14 +82,17 @@ export class ParameterSet implements Disposable {
       const value = this.values.slice(begin, shape, { label: name });
       this.#variables.set(name, new Variable(value, { gradient }));
     }
-    const still = place(specs.filter((spec) => spec.trainable === false));
-    this.#frozen = ctx.upload(filled(still.placed, still.length), [still.length], {
-      label: "frozen parameters",
+    this.#frozen = arenas(specs.filter((spec) => spec.trainable === false)).map((part) => {
+      const still = place(part);
+      const arena = ctx.upload(filled(still.placed, still.length), [still.length], {
+        label: part.length === 1 ? part[0]!.name : "frozen parameters",
+      });
+      for (const { spec, begin } of still.placed) {
+        const value = arena.slice(begin, spec.shape, { label: spec.name });
+        this.#variables.set(spec.name, new Variable(value));
+      }
+      return arena;
     });
-    for (const { spec, begin } of still.placed) {
-      const value = this.#frozen.slice(begin, spec.shape, { label: spec.name });
-      this.#variables.set(spec.name, new Variable(value));
-    }
   }
 
   /** Number of trainable parameters, gaps not counted. */
@@ -141,8 +144,27 @@ export class ParameterSet implements Disposable {
   [Symbol.dispose](): void {
     this.values.dispose();
     this.gradients.dispose();
-    this.#frozen.dispose();
+    for (const arena of this.#frozen) arena.dispose();
   }
+}
+
+/** Elements of an arena of parameters that do not learn; larger ones have one of their own. */
+const ARENA_ELEMENTS = 1 << 25;
+
+/** Parameters that do not learn, arena by arena: any number of them can be held. */
+function arenas(specs: readonly ParameterSpec[]): ParameterSpec[][] {
+  const parts: ParameterSpec[][] = [];
+  let room = 0;
+  for (const spec of specs) {
+    const size = sizeOf(spec.shape);
+    if (parts.length === 0 || size > room) {
+      parts.push([]);
+      room = ARENA_ELEMENTS;
+    }
+    parts.at(-1)!.push(spec);
+    room -= size;
+  }
+  return parts;
 }
 
 function requireSound(specs: readonly ParameterSpec[]): void {

@@ -55,6 +55,16 @@ export function affine(
   return { inputs: [x], output, run: (run) => line(run, run.value(x)) };
 }
 
+/** A factor and an offset for all elements of a value that lies as the first input of a node. */
+export function scaled(
+  node: OnnxNode,
+  compiler: Compiler,
+  parts: { readonly weight: AffinePart; readonly bias: AffinePart },
+): Change {
+  const columns = lastLength(compiler.layout(node.inputs[0]!, node));
+  return lineOf(compiler, { ...parts, columns, activation: "none" });
+}
+
 function lastLength({ memory }: Layout): number {
   const last = memory.at(-1);
   return last === undefined || last.batch ? 1 : last.size!;
@@ -69,7 +79,7 @@ function lineOf(
     readonly bias: AffinePart;
     readonly activation: "none" | "relu";
   },
-): (run: Run, x: Variable) => Variable {
+): Change {
   const { columns, activation } = how;
   const filled = (value: number) =>
     compiler.weights.constant(new Float32Array(columns).fill(value));
@@ -217,7 +227,7 @@ export function quotient(node: OnnxNode, compiler: Compiler): Step {
   return affine(node, compiler, { x, weight, bias: { number: 0 }, count: countOf(spread) });
 }
 
-/** Changes one of two values before they are put together. */
+/** Changes a value while the network runs. */
 type Change = (run: Run, value: Variable) => Variable;
 
 /** Two values that lie alike, or one with one number for each element of the batch and channel. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { ParameterSet, type ParameterSpec, type Tape, Variable } from "../../nn/mod.ts";
+import { type Operation, ParameterSet, type ParameterSpec, Tape, Variable } from "../../nn/mod.ts";
 import {
   type Context,
   OutOfMemoryError,
@@ -108,8 +108,17 @@ export class Engine implements Disposable {
     };
     const live = this.#lifetimes.begin(values);
     this.#plan.steps.forEach((step, index) => {
-      values.set(step.output, runStep(step, run));
-      live.ran(index);
+      const differs = options.gradients ||
+        step.inputs.some((input) => values.get(input)!.needsGradient);
+      if (differs) {
+        values.set(step.output, runStep(step, run));
+        live.ran(index, []);
+        return;
+      }
+      const recorder = new Recorder(tape.ctx);
+      const made = runStep(step, { ...run, tape: recorder });
+      values.set(step.output, made);
+      live.ran(index, recorder.leave(made.value));
     });
   }
 
@@ -162,6 +171,23 @@ export class Engine implements Disposable {
     const tensor = this.#ctx.upload(data, [count + 1], { label: name });
     this.#offsets.set(name, tensor);
     return tensor;
+  }
+}
+
+/** A tape of a step that nobody goes back on: what the step made on its way is released behind it. */
+class Recorder extends Tape {
+  readonly #made: Tensor[] = [];
+
+  override operation(operation: Operation): Variable {
+    this.#made.push(operation.output);
+    return super.operation(operation);
+  }
+
+  /** Releases all but what the step's result is, or shows the memory of, which it gives back. */
+  leave(result: Tensor): Tensor[] {
+    const held = this.#made.filter((tensor) => tensor === result || tensor.sharesMemory(result));
+    for (const tensor of this.#made) if (!held.includes(tensor)) tensor.dispose();
+    return held;
   }
 }
 

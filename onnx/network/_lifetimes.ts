@@ -5,6 +5,7 @@
  */
 
 import type { Variable } from "../../nn/mod.ts";
+import type { Tensor } from "../../runtime/mod.ts";
 import type { Step } from "./_compiler.ts";
 
 /** The last readers of values; views count as the value whose memory they show. */
@@ -35,19 +36,25 @@ export class Lifetimes {
    * Begins a pass.
    *
    * @param values The values, which the pass fills in.
-   * @returns What to call when a step has run.
+   * @returns What to call when a step has run, with the tensors whose memory its output may show.
    */
-  begin(values: ReadonlyMap<string, Variable>): { ran(index: number): void } {
+  begin(
+    values: ReadonlyMap<string, Variable>,
+  ): { ran(index: number, held: readonly Tensor[]): void } {
     // What a differentiable operation has read, its backward function may read again.
     const pinned = new Set<string>();
+    const owners = new Map<string, Tensor[]>();
+    const rootOf = (value: string) => this.#roots.get(value) ?? value;
     return {
-      ran: (index) => {
+      ran: (index, held) => {
         const { inputs, output } = this.#steps[index]!;
+        const root = rootOf(output);
+        owners.set(root, [...owners.get(root) ?? [], values.get(output)!.value, ...held]);
         if (values.get(output)!.needsGradient) {
-          for (const value of [...inputs, output]) pinned.add(this.#roots.get(value) ?? value);
+          for (const value of [...inputs, output]) pinned.add(rootOf(value));
         }
         for (const value of this.#ends[index]!) {
-          if (!pinned.has(value)) values.get(value)!.value.dispose();
+          if (!pinned.has(value)) owners.get(value)?.forEach((tensor) => tensor.dispose());
         }
       },
     };

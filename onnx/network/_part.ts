@@ -22,7 +22,7 @@ export interface Part {
 
 /** Operators that read data in their first input alone; the others hold shapes and settings. */
 const FIRST_INPUT: ReadonlySet<string> = new Set(
-  ("Reshape Clip Pad Dropout Squeeze Unsqueeze ReduceMean Slice Split Gather Resize Upsample Cast " +
+  ("Reshape Clip Pad Dropout Squeeze Unsqueeze ReduceMean Slice Split Resize Upsample Cast " +
     "Expand Tile").split(" "),
 );
 

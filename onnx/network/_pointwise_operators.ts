@@ -5,7 +5,15 @@
  */
 
 import { activation as activate, dropout as drop, mul, type Variable } from "../../nn/mod.ts";
-import { affine, difference, product, quotient, sum } from "./_arithmetic.ts";
+import {
+  affine,
+  type AffinePart,
+  difference,
+  product,
+  quotient,
+  scaled,
+  sum,
+} from "./_arithmetic.ts";
 import type { OnnxNode } from "../node.ts";
 import type { Compiler, Operator, Run, Step } from "./_compiler.ts";
 
@@ -13,6 +21,9 @@ import type { Compiler, Operator, Run, Step } from "./_compiler.ts";
 export const POINTWISE_OPERATORS: Readonly<Record<string, Operator>> = {
   Relu: (node, compiler) => activation(node, compiler, { kind: "relu" }),
   Sigmoid: sigmoid,
+  Tanh: tanh,
+  Pow: power,
+  Neg: (node, compiler) => line(node, compiler, { weight: { number: -1 }, bias: { number: 0 } }),
   Gelu: gelu,
   Clip: clip,
   HardSigmoid: (node, compiler) => hardSigmoid(node, compiler, { swish: false }),
@@ -58,6 +69,39 @@ function sigmoid(node: OnnxNode, compiler: Compiler): Step {
     output,
     run: ({ tape }, x) => activate(tape, x, { kind: "silu" }),
   });
+}
+
+/** 2 s(2 x) - 1 with the Sigmoid s. */
+function tanh(node: OnnxNode, compiler: Compiler): Step {
+  const inner = line(node, compiler, { weight: { number: 2 }, bias: { number: 0 } });
+  const outer = scaled(node, compiler, { weight: { number: 2 }, bias: { number: -1 } });
+  return {
+    ...inner,
+    run: (run) => outer(run, activate(run.tape, inner.run(run), { kind: "sigmoid" })),
+  };
+}
+
+/** A small whole power, by products. */
+function power(node: OnnxNode, compiler: Compiler): Step {
+  const exponent = compiler.scalar(node.inputs[1]!);
+  if (exponent !== 2 && exponent !== 3) {
+    throw compiler.refuse(node, `only the powers 2 and 3 are supported`);
+  }
+  return simple(node, compiler, {
+    run: ({ tape }, x) => {
+      const square = mul(tape, x, x);
+      return exponent === 2 ? square : mul(tape, square, x);
+    },
+  });
+}
+
+/** A factor and an offset for all elements. */
+function line(
+  node: OnnxNode,
+  compiler: Compiler,
+  parts: { readonly weight: AffinePart; readonly bias: AffinePart },
+): Step {
+  return affine(node, compiler, { x: node.inputs[0]!, ...parts });
 }
 
 function gelu(node: OnnxNode, compiler: Compiler): Step {

@@ -16,6 +16,8 @@ import {
 } from "../../nn/mod.ts";
 import type { OnnxNode } from "../node.ts";
 import type { AddedBias, Compiler, Operator, Run, Step } from "./_compiler.ts";
+import { shaped } from "./_arrange.ts";
+import { Layout, product } from "./_layout.ts";
 import { movesOf, normStep } from "./_norms.ts";
 import { toEngine } from "./_weights.ts";
 
@@ -211,37 +213,43 @@ function globalMaxPool(node: OnnxNode, compiler: Compiler): Step {
   };
 }
 
-/** The mean over places: of maps, or of lists [N, T, C]. */
+/** The mean over axes without the batch. */
 export function reduceMean(node: OnnxNode, compiler: Compiler): Step {
-  const [x] = node.inputs as [string];
-  const { rank } = compiler.layout(x, node);
-  const axes = compiler.list(node, { attribute: "axes", input: 1 }) ?? [];
-  const places = axes.map((axis) => axis < 0 ? axis + rank : axis).sort((a, b) => a - b);
-  const expected = rank === 4 ? "2,3" : rank === 3 ? "1" : "none";
-  if (String(places) !== expected) {
+  const [given] = node.inputs as [string];
+  const [output] = node.outputs as [string];
+  const layout = compiler.layout(given, node);
+  const { rank } = layout;
+  const named = compiler.known(node, { attribute: "axes", input: 1 }) ?? [];
+  const axes = named.map((axis) => axis < 0 ? axis + rank : axis);
+  const gone = new Set(axes.flatMap((axis) => layout.axes[axis]!));
+  const [batch, ...rest] = layout.memory.filter((factor) => !gone.has(factor));
+  if (axes.length === 0 || !batch?.batch || Number.isNaN(layout.each)) {
     throw compiler.refuse(
       node,
-      `the mean is taken over the axes [${
-        axes.join(", ")
-      }], and only H and W of [N, C, H, W], or T of [N, T, C], are supported`,
+      `the mean of [${compiler.shape(given, node).join(", ")}] is taken over the axes [${
+        named.join(", ")
+      }], and only fixed axes without the batch are supported`,
     );
   }
+  // What is averaged lies between the batch and what is not; in which order does not matter.
+  const inner = layout.memory.filter((factor) => gone.has(factor));
+  const x = compiler.arranged(given, [batch, ...inner, ...rest], node);
   const keeps = node.int("keepdims", 1) === 1;
-  if (rank === 4) {
-    const step = globalPool(node, compiler);
-    return keeps
-      ? step
-      : { ...step, run: (run) => globalAveragePool(run.tape, run.value(step.inputs[0]!)) };
-  }
-  const lists = compiler.standard(x, node);
+  const kept = layout.axes.flatMap((factors, axis) => {
+    if (!axes.includes(axis)) return [factors];
+    return keeps ? [[]] : [];
+  });
+  const result = new Layout([batch, ...rest], kept);
+  compiler.setLayout(output, result);
+  const [places, columns] = [product(inner), product(rest)];
   return {
-    inputs: [lists],
-    output: node.outputs[0]!,
+    inputs: [x],
+    output,
     run: ({ tape, value }) => {
-      const given = value(lists);
-      const [n, length, channels] = given.shape as [number, number, number];
-      const rows = globalAveragePool(tape, reshape(tape, given, [n, length, 1, channels]));
-      return keeps ? reshape(tape, rows, [n, 1, channels]) : rows;
+      const map = value(x);
+      const n = map.value.size / layout.each;
+      const rows = globalAveragePool(tape, shaped(tape, map, [n, places, 1, columns]));
+      return shaped(tape, rows, result.shape(n));
     },
   };
 }

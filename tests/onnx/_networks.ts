@@ -1,5 +1,5 @@
 import { type AttributeValue, GraphBuilder, type OnnxModel } from "../../onnx/mod.ts";
-import { waves } from "./_models.ts";
+import { transformerLike, waves } from "./_models.ts";
 
 /** A family of networks, small; names of nodes and initialisers are what exporters give. */
 export type Family = (options?: { opset?: number }) => OnnxModel;
@@ -306,4 +306,5 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   densenet,
   preactivation,
   folded,
+  transformer: transformerLike,
 };

@@ -317,6 +317,11 @@ function turned(): OnnxModel {
   const other = b.node("Reshape", [parts[0]!, b.ints([0, 9, 2])]);
   const first = b.node("Transpose", [other], { attributes: { perm: [1n, 0n, 2n] } });
   const lists = b.linear(first, { from: 2, to: 3 }, "lists");
+  const cube = b.node("Mul", [b.node("Pow", [sum, b.constant(3)]), b.constant(0.044715)]);
+  const inner = b.node("Mul", [b.node("Add", [sum, cube]), b.constant(Math.sqrt(2 / Math.PI))]);
+  const slope = b.node("Add", [b.node("Tanh", [inner]), b.constant(1)]);
+  const active = b.node("Mul", [b.node("Mul", [b.constant(0.5), sum]), slope]);
+  b.output("channels", b.reduce("ReduceMean", b.node("Neg", [active]), { axes: [1] }));
   b.output("rows", b.node("Flatten", [b.node("Concat", [sum, map], { attributes: { axis: 2n } })]));
   b.output("lists", b.node("Transpose", [lists], { attributes: { perm: [1n, 2n, 0n] } }));
   b.output("part", parts[1]!);
