@@ -52,9 +52,11 @@ const MERGE: Kernel = {
     positions: "u32",
     channels: "u32",
     groups: "u32",
-    phases: "u32",
-    slice_rows: "u32",
     parts: "u32",
+    full: "u32",
+    last: "u32",
+    rest: "u32",
+    more: "u32",
     epsilon: "f32",
   },
 };
@@ -178,7 +180,7 @@ export function groupNormOnGpu(
     return;
   }
   const plan = planGroupNorm(maps, variant);
-  const { phases, parts } = plan;
+  const { parts } = plan;
   using partial = ctx.empty([2, n, parts, channels], "f32", { label: "parts" });
   using table = ctx.empty([4, n, channels], "f32", { label: "table" });
   ctx.dispatch(STATISTICS(specOf(plan)), {
@@ -188,16 +190,7 @@ export function groupNormOnGpu(
   const { lanes, workgroup } = planMerge(parts * channels / groups, variant);
   ctx.dispatch(MERGE, {
     buffers: [x, partial, weight, bias, mean, inverse, table],
-    params: {
-      items,
-      positions,
-      channels,
-      groups,
-      phases,
-      slice_rows: plan.reduce.sliceRows,
-      parts,
-      epsilon,
-    },
+    params: { items, positions, channels, groups, parts, ...lengthsOf(maps, plan), epsilon },
     workgroups: gridFor(items, workgroup / lanes),
     overrides: { LANES: lanes, WORKGROUP: workgroup },
   });
@@ -205,6 +198,18 @@ export function groupNormOnGpu(
     buffers: [x, table, y],
     ...passOf(maps, plan, plan.map, { block: n * channels / plan.width }),
   });
+}
+
+/** How many positions the parts of a map have: alike but in the last slice. */
+function lengthsOf({ positions }: GroupedMaps, { phases, reduce, parts }: GroupNormPlan) {
+  const { slices, sliceRows } = reduce;
+  const rest = positions - (slices - 1) * sliceRows;
+  return {
+    full: sliceRows / phases,
+    last: parts - phases,
+    rest: Math.floor(rest / phases),
+    more: rest % phases,
+  };
 }
 
 function specOf({ width, owned }: GroupNormPlan): Record<string, string | number> {

@@ -51,7 +51,7 @@ export interface GroupNormPlan {
 }
 
 /** Invocations that keep two cores busy, and those that keep a large GPU busy. */
-const SERIAL_INVOCATIONS = 512;
+const SERIAL_INVOCATIONS = 256;
 const TREE_INVOCATIONS = 65_536;
 
 /** Reads in a row by which the neighbours on a GPU fill whole lines of its cache. */
@@ -64,6 +64,12 @@ const MOST_TURNS = 4096;
 /** Turns of an invocation that maps, at most: they share one read of the channels' numbers. */
 const SERIAL_MAP_TURNS = 64;
 const TREE_MAP_TURNS = 16;
+
+/**
+ * Reads side by side: four pay anyway, more only where the invocations of a vector then still share a
+ * position, and so read one run of memory.
+ */
+const SERIAL_OWNED = [16, 8, 4, 2];
 
 const SERIAL_WORKGROUP = 8;
 const TREE_WORKGROUP = 64;
@@ -80,13 +86,18 @@ export function planGroupNorm(maps: GroupedMaps, variant: ColumnVariant): GroupN
   const tree = variant === "tree";
   const width = channels % 4 === 0 ? 4 : 1;
   const reads = channels / width;
-  const owned = tree ? 1 : [4, 2].find((count) => reads % count === 0) ?? 1;
+  const owned = tree
+    ? 1
+    : SERIAL_OWNED.find((count) =>
+      reads % count === 0 && (count <= 4 || reads / count >= SERIAL_WORKGROUP)
+    ) ?? 1;
   const lanes = reads / owned;
   const phases = tree ? Math.min(positions, Math.ceil(TREE_RUN / lanes)) : 1;
   const turns = Math.ceil(positions / phases);
   const wanted = (tree ? TREE_INVOCATIONS : SERIAL_INVOCATIONS) / (Math.max(1, n) * lanes * phases);
   const cut = (least: number, most: number): Slices => {
-    const each = Math.min(most, Math.max(least, Math.ceil(turns / Math.max(1, wanted))));
+    const even = Math.ceil(turns / Math.max(1, Math.round(wanted)));
+    const each = Math.min(most, Math.max(least, even));
     const slices = Math.ceil(turns / each);
     return { slices, sliceRows: each * phases, invocations: n * slices * phases * lanes };
   };

@@ -23,9 +23,11 @@ struct Params {
   positions: u32,
   channels: u32,
   groups: u32,
-  phases: u32,
-  slice_rows: u32,
   parts: u32, // of a map
+  full: u32, // positions of a part before the last slice
+  last: u32, // the first part of the last slice
+  rest: u32, // positions of a part of the last slice, at least
+  more: u32, // parts of the last slice that have one more
   epsilon: f32,
 }
 
@@ -58,12 +60,10 @@ fn merge(a: Moments, b: Moments) -> Moments {
   );
 }
 
-// Positions of a part.
+// Positions of a part; without divisions, which a software adapter does lane by lane.
 fn rows_of(part: u32) -> u32 {
-  let begin = part / params.phases * params.slice_rows;
-  let first = begin + part % params.phases;
-  let end = min(params.positions, begin + params.slice_rows);
-  return select(0u, (end - first + params.phases - 1u) / params.phases, first < end);
+  let behind = part - min(part, params.last);
+  return select(params.full, params.rest + select(0u, 1u, behind < params.more), part >= params.last);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -83,15 +83,18 @@ fn main(
   let turns = select(0u, params.parts * width, inside);
   let origin = x[map + channel];
   var moments = Moments(0.0, 0.0, 0.0);
+  var part = lane / width;
+  var k = lane % width;
   for (var t = lane; t < turns; t += LANES) {
-    let part = t / width;
-    let c = channel + t % width;
     let rows = rows_of(part);
     if (rows > 0u) {
-      let at = (n * params.parts + part) * params.channels + c;
-      let apart = x[map + c] - origin;
+      let at = (n * params.parts + part) * params.channels + channel + k;
+      let apart = x[map + channel + k] - origin;
       moments = merge(moments, Moments(f32(rows), parts[at] + apart, parts[size + at]));
     }
+    k += LANES % width;
+    part += LANES / width + select(0u, 1u, k >= width);
+    k -= select(0u, width, k >= width);
   }
   if (LANES > 1u) {
     shared_moments[local] = moments;

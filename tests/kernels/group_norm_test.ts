@@ -184,7 +184,7 @@ Deno.test("planGroupNorm() covers every position within a software adapter's tur
   for (const variant of ["serial", "tree"] as const) {
     for (const n of [0, 1, 3, 32]) {
       for (const positions of [1, 5, 256, 262_144, 4_000_000]) {
-        for (const channels of [1, 3, 16, 48, 512]) {
+        for (const channels of [1, 3, 16, 48, 256, 512]) {
           const plan = planGroupNorm({ n, positions, channels, groups: 1 }, variant);
           const lanes = channels / plan.width / plan.owned;
           assert(Number.isInteger(lanes));
