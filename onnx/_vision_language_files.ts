@@ -155,6 +155,8 @@ export async function findEncoder(
 ): Promise<string> {
   const { key, stem, what } = FILES[part];
   const usual = [`${stem}.onnx`, `onnx/${stem}.onnx`, `${stem}/model.onnx`];
+  // One file can hold both encoders, as optimum exports them.
+  usual.push("model.onnx", "onnx/model.onnx");
   const candidates = named === undefined ? usual : [named];
   const found = await firstFile(folder, candidates);
   if (found !== undefined) return found;

@@ -7,6 +7,7 @@
 import { UserError } from "../runtime/errors.ts";
 import { GraphView, lastLength, LAYOUT } from "./_graph_view.ts";
 import { FOLDER_SIDECAR, type InputNames, type OutputNames } from "./_vision_language_files.ts";
+import { exposeMaps } from "./expose.ts";
 import type { OnnxModel } from "./model.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 import type { Dimension, ValueInfo } from "./value_info.ts";
@@ -15,8 +16,6 @@ import type { Dimension, ValueInfo } from "./value_info.ts";
 export interface EncoderSignature {
   /** Width of the embeddings, where the graph tells. */
   readonly width: number | undefined;
-  /** Values that it takes. */
-  readonly inputs: readonly ValueInfo[];
 }
 
 /** The text encoder's. */
@@ -50,10 +49,11 @@ export function checkImageEncoder(
       "[N, D]",
     sidecar: '"inputs": {"image": …}, "outputs": {"image_embed": …}',
   });
+  const width = expect.output(outputs.imageEmbed);
   const image = expect.input(inputs.image, { rank: 4, types: ["f32"] });
   if (typeof image.shape?.[1] === "number" && image.shape[1] !== 3) throw expect.refusal();
-  expect.onlyInputs([inputs.image]);
-  return { width: expect.output(outputs.imageEmbed), inputs: model.graph.inputs };
+  expect.onlyInputs([inputs.image], outputs.imageEmbed);
+  return { width };
 }
 
 /** Checks a text encoder. */
@@ -69,14 +69,14 @@ export function checkTextEncoder(
     sidecar: '"inputs": {"ids": …, "mask": …}, "outputs": {"text_embed": …}',
   });
   const types = ["i64", "i32"];
+  const width = expect.output(outputs.textEmbed);
   const ids = expect.input(inputs.ids, { rank: 2, types });
-  const masked = model.graph.inputs.some(({ name }) => name === inputs.mask);
+  const needed = expect.onlyInputs([inputs.ids, inputs.mask], outputs.textEmbed);
+  const masked = needed.includes(inputs.mask);
   if (masked) expect.input(inputs.mask, { rank: 2, types });
-  expect.onlyInputs([inputs.ids, inputs.mask]);
   const length = ids.shape?.[1];
   return {
-    width: expect.output(outputs.textEmbed),
-    inputs: model.graph.inputs,
+    width,
     length: typeof length === "number" ? length : undefined,
     positions: positionRows(model),
     masked,
@@ -160,9 +160,11 @@ class Expectation {
     return found;
   }
 
-  /** Refuses inputs that nobody would feed. */
-  onlyInputs(names: readonly string[]): void {
-    if (this.#model.graph.inputs.some(({ name }) => !names.includes(name))) throw this.refusal();
+  /** The inputs that an output needs; refuses those that nobody would feed. */
+  onlyInputs(names: readonly string[], output: string): readonly string[] {
+    const needed = exposeMaps(this.#model, [output]).model.graph.inputs.map(({ name }) => name);
+    if (needed.some((name) => !names.includes(name))) throw this.refusal();
+    return needed;
   }
 
   /** The width of an output [N, D], if it is known; refuses a missing one, and another rank. */

@@ -29,7 +29,7 @@ export interface ExtractionModel {
 /**
  * Edits a model so that it gives what was found: logits and features as rows, the feature map, and
  * what the sidecar names. Pooling and flattening nodes are added where the graph has no such value,
- * half floats are widened, and what no output needs is dropped.
+ * half floats are widened, and what no output needs is dropped, inputs too.
  *
  * @param model The model.
  * @param inspection What {@linkcode inspect} found in it.
@@ -112,12 +112,21 @@ export function exposeMaps(model: OnnxModel, values: readonly string[]): MapsMod
   return { model: withOnlyOutputs(grown, names), names };
 }
 
-/** Makes just these values outputs, in their order, and drops what none of them needs. */
+/**
+ * Makes just these values outputs, in their order, and drops what none of them needs: inputs too,
+ * such as the texts of a model whose images alone are wanted.
+ */
 function withOnlyOutputs(model: OnnxModel, names: readonly string[]): OnnxModel {
   const exposed = exposeOutputs(model, names);
   const { output } = exposed.graph.proto;
   const kept = [...new Set(names)].map((name) => output.find((info) => info.name === name)!);
-  return pruneUnused(withGraph(exposed, { output: kept }));
+  const pruned = pruneUnused(withGraph(exposed, { output: kept }));
+  const { graph } = pruned;
+  return withGraph(pruned, {
+    input: graph.proto.input.filter(({ name = "" }) =>
+      graph.initializers.has(name) || graph.consumers(name).length > 0 || names.includes(name)
+    ),
+  });
 }
 
 /** Nodes behind a model's values that give them the form in which they are stored. */

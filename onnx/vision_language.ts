@@ -135,8 +135,8 @@ const LEAST_LENGTH = 1e-12;
 /**
  * Opens a vision-language model: a folder with `vision_model.onnx` (`pixel_values` [N, 3, H, W] to
  * `image_embeds` [N, D]), `text_model.onnx` (`input_ids` and maybe `attention_mask` [N, T] to
- * `text_embeds` [N, D]), each there or in a folder `onnx` in it, `tokenizer.json`, and if there are
- * such `tokenizer_config.json`, `preprocessor_config.json` and `oodgpu.json`, which can name other
+ * `text_embeds` [N, D]), each there or in a folder `onnx` in it, or `model.onnx` with both,
+ * `tokenizer.json`, and if there are such `tokenizer_config.json`, `preprocessor_config.json` and `oodgpu.json`, which can name other
  * files and values, the preprocessing, `logit_scale`, `context_length` and `templates`.
  *
  * A batch or a number of tokens that a graph fixes is fine.

@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { loadSidecar, parseSidecar } from "../../onnx/mod.ts";
 import { UserError } from "../../runtime/errors.ts";
+import { temporaryFolder } from "../_support/images.ts";
 
 const PREPROCESSING = {
   interpolation: "bilinear",
@@ -27,6 +28,66 @@ Deno.test("loadSidecar() refuses a file that is not JSON", async () => {
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("loadSidecar() reads the preprocessing of a preprocessor_config.json", async () => {
+  await using folder = await temporaryFolder();
+  const { path } = folder;
+  await Deno.mkdir(`${path}/onnx`);
+  const specOf = async (config: unknown, model = "m.onnx") => {
+    await Deno.writeTextFile(`${path}/preprocessor_config.json`, JSON.stringify(config));
+    return (await loadSidecar(`${path}/${model}`))?.preprocessing;
+  };
+  const numbers = { "image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4] };
+  const rest = { channels: "RGB", range: 1, layout: "NCHW" } as const;
+  const shown = { mean: [0.5, 0.4, 0.3], scale: [0.2, 0.3, 0.4] };
+  // As CLIP's first files had it: one number each, the filter left to the class.
+  const clip = {
+    ...numbers,
+    "crop_size": 24,
+    "do_center_crop": true,
+    "feature_extractor_type": "CLIPFeatureExtractor",
+    size: 24,
+  };
+  const expected = {
+    resize: { shorter: 24 },
+    crop: { width: 24, height: 24 },
+    interpolation: "bicubic",
+    ...rest,
+    ...shown,
+  };
+  assertEquals<unknown>(await specOf(clip), expected);
+  assertEquals<unknown>(await specOf({ ...clip, resample: 0 }), {
+    ...expected,
+    interpolation: "nearest",
+  });
+  // A folder of models has its configuration above it.
+  assertEquals<unknown>(await specOf(clip, "onnx/m.onnx"), expected);
+  // As transformers that see whole images.
+  const whole = { ...numbers, resample: 2, size: { height: 20, width: 30 }, "rescale_factor": 1 };
+  assertEquals<unknown>(await specOf(whole), {
+    resize: { width: 30, height: 20 },
+    interpolation: "bilinear",
+    ...rest,
+    range: 255,
+    ...shown,
+  });
+  assertEquals<unknown>(
+    await specOf({ "do_normalize": false, "do_rescale": false, "do_resize": false, size: 9 }),
+    { interpolation: "nearest", ...rest, range: 255, mean: [0, 0, 0], scale: [1, 1, 1] },
+  );
+  // What the sidecar says goes before.
+  await Deno.writeTextFile(`${path}/m.json`, JSON.stringify({ labels: ["cat"] }));
+  assertEquals<unknown>(await specOf(clip), expected);
+  assertEquals((await loadSidecar(`${path}/m.onnx`))?.labels, ["cat"]);
+  await Deno.writeTextFile(`${path}/m.json`, JSON.stringify({ preprocessing: PREPROCESSING }));
+  assertEquals((await specOf(clip))?.channels, "BGR");
+  await assertRejects(() => specOf(7, "onnx/m.onnx"), UserError, "it is 7 and an object");
+  await assertRejects(
+    () => specOf({ size: 9 }, "x.onnx"),
+    UserError,
+    '"mean" must be three numbers',
+  );
 });
 
 Deno.test("parseSidecar() takes everything that a sidecar can say", () => {

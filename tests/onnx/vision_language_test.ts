@@ -1,6 +1,8 @@
 import * as native from "onnxruntime-node";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { openImages } from "../../data/mod.ts";
 import {
+  extractFeatures,
   GraphBuilder,
   type HostArray,
   loadTokenizer,
@@ -21,7 +23,7 @@ import {
   clipVision,
   writeClip,
 } from "../_support/clip.ts";
-import { temporaryFolder } from "../_support/images.ts";
+import { encodeRgbPng, makeImage, temporaryFolder } from "../_support/images.ts";
 import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
 
 /** A model that is small all over. */
@@ -183,6 +185,51 @@ Deno.test("openVisionLanguage() finds files where exports put them, or where ood
   }
 });
 
+Deno.test("openVisionLanguage() takes both encoders out of one file", async () => {
+  const b = new GraphBuilder({ name: "both" });
+  const ids = b.input("input_ids", ["texts", "T"], { type: "i64" });
+  const pixels = b.input("pixel_values", ["images", 3, 8, 8]);
+  b.input("attention_mask", ["texts", "T"], { type: "i64" });
+  const table = (rows: number) =>
+    b.constant(Float32Array.from({ length: rows * 4 }, (_, i) => Math.sin(i)), {
+      shape: [rows, 4],
+    });
+  const found = b.node("Gather", [table(600), ids]);
+  const text = b.node("ReduceMax", [found], {
+    attributes: { axes: [1n], keepdims: 0n },
+    output: "text_embeds",
+  });
+  const image = b.node("MatMul", [b.node("Flatten", [pixels]), table(192)], {
+    output: "image_embeds",
+  });
+  const turned = b.node("Transpose", [text], { attributes: { perm: [1n, 0n] } });
+  b.output("logits_per_image", b.node("MatMul", [image, turned]));
+  b.output("text_embeds");
+  b.output("image_embeds");
+  const files = {
+    "vision_model.onnx": null,
+    "text_model.onnx": null,
+    "onnx/model.onnx": b.build(),
+    "preprocessor_config.json": clipPreprocessor(8),
+  };
+  await using folder = await clip({ ...SMALL, files });
+  await using model = await openVisionLanguage(folder.path, { device: "wasm" });
+  assertEquals(model.hash.image, model.hash.text);
+  assertEquals((await model.encodeTexts(["cat", "dog"])).embed.length, 8);
+  const { path, sidecar } = model.imageModel;
+  const png = await encodeRgbPng(makeImage(9, 10));
+  await Deno.writeFile(`${folder.path}/a.png`, png);
+  const { keys } = await extractFeatures({
+    model: path,
+    sidecar,
+    images: await openImages(folder.path),
+    out: `${folder.path}/f.safetensors`,
+    device: "wasm",
+    workers: 0,
+  });
+  assertEquals(keys, ["image_embed", "labels"]);
+});
+
 Deno.test("oodgpu.json goes before everything else", async () => {
   const names = {
     "pixel_values": "image",
@@ -272,15 +319,18 @@ Deno.test("openVisionLanguage() says what is missing or does not fit", async () 
   floats.output("text_embeds", floats.input("input_ids", ["N", 24]));
   const needsMore = new GraphBuilder();
   const image = needsMore.input("pixel_values", ["N", 3, 32, 32]);
-  needsMore.input("interpolate", ["N"]);
-  needsMore.output("image_embeds", needsMore.node("Flatten", [image]));
+  const factor = needsMore.input("factor", ["N", 1]);
+  needsMore.output(
+    "image_embeds",
+    needsMore.node("Mul", [needsMore.node("Flatten", [image]), factor]),
+  );
   const config = (change: Record<string, unknown>): ClipFiles => ({
     "preprocessor_config.json": { ...clipPreprocessor(32), ...change },
   });
   const cases: [ClipOptions & { files?: ClipFiles }, string][] = [
     [
       { files: { "vision_model.onnx": null } },
-      "there is no vision_model.onnx, no onnx/vision_model.onnx, no vision_model/model.onnx",
+      "there is no vision_model.onnx, no onnx/vision_model.onnx, no vision_model/model.onnx, no model.onnx,",
     ],
     [
       { files: { "text_model.onnx": null, "onnx/text_model_quantized.onnx": new Uint8Array(1) } },
@@ -304,7 +354,7 @@ Deno.test("openVisionLanguage() says what is missing or does not fit", async () 
     [{ names: { "image_embeds": "pooled" } }, 'gives "pooled" [batch, 24]; the input'],
     [{ names: { "text_embeds": "pooled" } }, "as a text encoder: it takes"],
     [{ files: { "vision_model.onnx": takes3d.build() } }, 'takes "pixel_values" [3, 32, 32]'],
-    [{ files: { "vision_model.onnx": needsMore.build() } }, '"interpolate" [N]'],
+    [{ files: { "vision_model.onnx": needsMore.build() } }, '"factor" [N, 1]'],
     [{ files: { "text_model.onnx": gives3d.build() } }, 'gives "text_embeds" [N, T, 24]'],
     [{ files: { "text_model.onnx": floats.build() } }, 'takes "input_ids" [N, 24]'],
     [{ files: { "vision_model.onnx": clipVision({ ...SMALL, embed: 16 }) } }, "gives 16 numbers"],
