@@ -99,7 +99,27 @@ export async function loadTokenizer(source: string | TokenizerContent): Promise<
   return new TextTokenizer(made, { name, padToken: padTokenOf(tokenizer, config), config });
 }
 
-/** A tokenizer. Made by {@linkcode loadTokenizer}. */
+/**
+ * A tokenizer. Made by {@linkcode loadTokenizer}.
+ *
+ * @example How many ids there are
+ * ```ts
+ * import { loadTokenizer, TextTokenizer } from "@oodgpu/oodgpu/onnx";
+ * import { assert, assertEquals } from "@std/assert";
+ *
+ * const tokenizer = await loadTokenizer({
+ *   tokenizer: {
+ *     normalizer: null,
+ *     pre_tokenizer: { type: "WhitespaceSplit" },
+ *     post_processor: null,
+ *     decoder: null,
+ *     model: { type: "BPE", vocab: { a: 0, b: 1, ab: 2 }, merges: ["a b"], unk_token: null },
+ *   },
+ * });
+ * assert(tokenizer instanceof TextTokenizer);
+ * assertEquals(tokenizer.vocabularySize, 3);
+ * ```
+ */
 export class TextTokenizer {
   /** What errors call it. */
   readonly name: string;
