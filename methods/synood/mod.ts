@@ -5,6 +5,8 @@
  * @module
  */
 
+export type { ImagePairs } from "./_pairs.ts";
+export type { SynoodBatches, SynoodCheckpoint, SynoodRun, SynoodStart } from "./_trainer.ts";
 export { type Assignment, assignNegatives, type AssignOptions } from "./assign.ts";
 export * from "./candidates.ts";
 export {
@@ -36,8 +38,8 @@ export {
 } from "./diffusion.ts";
 export {
   type DiffusionFolder,
-  diffusionHashes,
   type DiffusionPart,
+  diffusionHashes,
   type DiffusionValues,
   type LatentSize,
   readDiffusionFolder,
@@ -132,5 +134,3 @@ export {
   type WorkList,
   type WorkOptions,
 } from "./work_list.ts";
-export type { ImagePairs } from "./_pairs.ts";
-export type { SynoodBatches, SynoodCheckpoint, SynoodRun, SynoodStart } from "./_trainer.ts";

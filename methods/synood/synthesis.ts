@@ -144,9 +144,8 @@ export async function synthesise(options: SynthesisOptions): Promise<SynthesisRe
   };
   const before = await store.manifest();
   requireSameRun(options.out, { before, identity, resume: options.resume === true });
-  await store.make();
-  if (before === undefined) await store.clear();
-
+  // A folder that cannot be written is found before the work; one that was made for nothing goes.
+  await using place = await store.make();
   const sources = await loadSources(options);
   using _sources = sources.pixels;
   const run = new SynthesisRun({ ...options, settings, batch, store, items: sources.items });
@@ -154,6 +153,8 @@ export async function synthesise(options: SynthesisOptions): Promise<SynthesisRe
   run.seconds.load += sources.seconds;
   const scores = await run.score((index) => sources.image(index));
   const boundary = before?.boundary ?? boundaryFor(settings, scores);
+  place.keep();
+  if (before === undefined) await store.clear();
   const done = await store.keepWhole(sources.items.map(({ source }) => source));
   const countsOf = (images: readonly SyntheticImage[]): SynthesisCounts => ({
     images: sources.items.length,
@@ -338,10 +339,11 @@ async function writeSheet(
     return small(await decodeImage(await store.readImage(name), { name }));
   }));
   const sources = chosen.map((index) => source(index));
+  const columns = Math.min(SHEET_COLUMNS, count);
   const rows: RgbImage[] = [];
-  for (let begin = 0; begin < count; begin += SHEET_COLUMNS) {
-    const end = Math.min(count, begin + SHEET_COLUMNS);
-    const padding = Array.from({ length: SHEET_COLUMNS - (end - begin) }, () => dark(made[0]!));
+  for (let begin = 0; begin < count; begin += columns) {
+    const end = Math.min(count, begin + columns);
+    const padding = Array.from({ length: columns - (end - begin) }, () => dark(made[0]!));
     const above = sources.slice(begin, end).flatMap((image) =>
       image === undefined ? [] : small(image)
     );
@@ -350,7 +352,7 @@ async function writeSheet(
   }
   await writeFileAtomic(
     `${out}/contact.png`,
-    await encodePng(contactSheet(rows, Math.min(SHEET_COLUMNS, count))),
+    await encodePng(contactSheet(rows, columns)),
   );
 }
 

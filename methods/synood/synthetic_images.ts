@@ -181,11 +181,26 @@ export class SyntheticStore {
     );
   }
 
-  /** Makes the folder. */
-  async make(): Promise<void> {
+  /** Makes the folder, which goes again unless it is kept or something is in it. */
+  async make(): Promise<{ keep(): void } & AsyncDisposable> {
+    const existed = await Deno.stat(this.#folder).then(() => true, () => false);
     await makeFolder(this.#folder);
-    // A folder that cannot be written is found before the work and not after it.
-    await using _file = await AtomicFile.open(`${this.#folder}/${MANIFEST}`);
+    let kept = existed;
+    const place = {
+      keep: () => {
+        kept = true;
+      },
+      [Symbol.asyncDispose]: async () => {
+        if (!kept) await Deno.remove(this.#folder).catch(() => {});
+      },
+    };
+    try {
+      await using _file = await AtomicFile.open(`${this.#folder}/${MANIFEST}`);
+    } catch (error) {
+      await place[Symbol.asyncDispose]();
+      throw error;
+    }
+    return place;
   }
 
   /** Lines that are whole; a run that was killed may have left a part of one. */
