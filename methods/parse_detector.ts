@@ -11,13 +11,17 @@ import { readDetector } from "./_detector_format.ts";
 import type { Detector } from "./detector.ts";
 import { SCORES } from "./registry.ts";
 import type { ScoreMethod } from "./score.ts";
+import { synood } from "./synood/score.ts";
+
+/** What a detector may be of unless a caller says otherwise; TagOOD's kernels are half as much again. */
+const METHODS: readonly ScoreMethod[] = [...SCORES, synood];
 
 /**
  * Reads a detector from the bytes of its file, for places without a file system.
  *
  * @param bytes The bytes.
- * @param options `name`: what errors call them; `methods`: the scores that it may be of, all that are
- * not trained by default (`TRAINED_SCORES` has the others).
+ * @param options `name`: what errors call them; `methods`: the scores that it may be of, all but
+ * TagOOD's by default (`TRAINED_SCORES` has those).
  * @returns The detector.
  * @throws {UserError} When the bytes are damaged, no detector, or of an unknown score.
  *
@@ -48,5 +52,5 @@ export async function parseDetector(
       return Promise.resolve({ data: part, shape: [rows, ...shape.slice(1)] });
     },
     whole: (key) => Promise.resolve(tensors[key]!),
-  }, options.methods ?? SCORES);
+  }, options.methods ?? METHODS);
 }
