@@ -35,6 +35,7 @@ export * from "./ops/lookup.ts";
 export * from "./ops/normalization.ts";
 export * from "./ops/pointwise.ts";
 export * from "./ops/pooling.ts";
+export * from "./ops/products.ts";
 export * from "./ops/ragged.ts";
 export * from "./ops/shape.ts";
 export * from "./optimizers.ts";

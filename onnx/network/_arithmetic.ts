@@ -143,7 +143,10 @@ function part(
     const value = compiler.scalar(other)!;
     return { number: map === undefined ? value : map(value) };
   }
-  if (spread!.kind === "channels" && map === undefined && !compiler.isRaw(x)) {
+  if (
+    spread!.kind === "channels" && map === undefined && !compiler.isRaw(x) &&
+    !isMask(other, compiler)
+  ) {
     const use = { node, layout: "same", shape: [spread!.count] } as const;
     return { parameter: compiler.weights.parameter(other, use) };
   }
@@ -152,6 +155,15 @@ function part(
     ? spreadOut(constant, compiler.layout(x, node), spread!.factors)
     : toFloat32(constant);
   return { constant: compiler.weights.constant(map === undefined ? data : data.map(map)) };
+}
+
+/** What is beyond all weights masks scores, and does not learn. */
+const MASKING = 1e9;
+
+function isMask(value: string, compiler: Compiler): boolean {
+  return compiler.view.constant(value)!.data.some((item: number | bigint) =>
+    !(Math.abs(Number(item)) < MASKING)
+  );
 }
 
 function countOf(spread: Operands["spread"]): number | undefined {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { raggedAttention, reshape } from "../../nn/mod.ts";
+import { matmul, raggedAttention, reshape, softmax, type Variable } from "../../nn/mod.ts";
 import type { OnnxNode } from "../node.ts";
 import { shaped } from "./_arrange.ts";
 import type { Compiler, Step } from "./_compiler.ts";
@@ -28,12 +28,7 @@ export function attention(node: OnnxNode, compiler: Compiler): Step | readonly S
   const deferred = compiler.deferred(node);
   if (deferred !== undefined) return deferred();
   const chain = chainOf(node, compiler);
-  if (chain === undefined) {
-    throw compiler.refuse(
-      node,
-      "both factors are computed, and only the attention softmax(scale q kᵀ) v is supported",
-    );
-  }
+  if (chain === undefined) return productStep(node, compiler);
   for (const taken of chain.nodes) compiler.take(taken, taken.outputs[0]!);
   compiler.defer(chain.last, () => attentionStep(node, compiler, chain));
   return [];
@@ -115,6 +110,85 @@ function operandOf(layout: Layout, { transposed }: { readonly transposed: boolea
     heads: [outer.slice(0, at), outer.slice(at + 1)],
     tokens: transposed ? second : first,
     columns: transposed ? first : second,
+  };
+}
+
+/** A product of two values by itself. */
+function productStep(node: OnnxNode, compiler: Compiler): Step {
+  const [left, right] = node.inputs as [string, string];
+  const [output] = node.outputs as [string];
+  const byRows = node.opType === "Einsum" && BY_ROWS_REGEXP.test(equationOf(node));
+  if (node.opType === "Einsum" && !byRows && !MIXES_REGEXP.test(equationOf(node))) {
+    throw compiler.refuse(node, `the equation "${equationOf(node)}" is not supported`);
+  }
+  const [a, b] = [compiler.layout(left, node), compiler.layout(right, node)];
+  const outer = [a, b].map(({ axes }) => axes.slice(0, -2).flat());
+  const [m, k] = a.axes.slice(-2) as [readonly Factor[], readonly Factor[]];
+  const [first, second] = b.axes.slice(-2) as [readonly Factor[], readonly Factor[]];
+  const [inner, columns] = byRows ? [second, first] : [first, second];
+  const sizes = outer.map((factors) =>
+    // Lengths that are split in other ways are compared around the batch.
+    [0, 1].map((side) => {
+      const at = factors.findIndex(({ batch }) => batch);
+      return at < 0 ? NaN : product(side === 0 ? factors.slice(0, at) : factors.slice(at + 1));
+    }).join(" ")
+  );
+  const fits = a.rank > 2 && a.rank === b.rank && sizes[0] === sizes[1] &&
+    product(k!) === product(inner!) && !Number.isNaN(a.each * b.each);
+  if (!fits) {
+    const shapes = node.inputs.map((name) => `[${compiler.shape(name, node).join(", ")}]`);
+    throw compiler.refuse(
+      node,
+      `${shapes.join(" and ")} are multiplied, and stacks of as many matrices were expected`,
+    );
+  }
+  // Rows that lie side by side are multiplied as they are.
+  const transposeB = inner!.includes(b.memory.at(-1)!);
+  const end = transposeB ? [...columns!, ...inner!] : [...inner!, ...columns!];
+  const inputs = [
+    compiler.arranged(left, [...outer[0]!, ...m!, ...k!], node),
+    compiler.arranged(right, [...outer[1]!, ...end], node),
+  ];
+  const layout = new Layout([...outer[0]!, ...m!, ...columns!], [
+    ...a.axes.slice(0, -1),
+    columns!,
+  ]);
+  compiler.setLayout(output, layout);
+  const [rows, depth, width] = [m!, k!, columns!].map(product) as [number, number, number];
+  return {
+    inputs,
+    output,
+    run: ({ tape, value }) => {
+      const [x, y] = inputs.map(value) as [Variable, Variable];
+      const n = x.value.size / a.each;
+      const count = x.value.size / rows / depth;
+      const stack = shaped(tape, x, [count, rows, depth]);
+      const other = shaped(tape, y, transposeB ? [count, width, depth] : [count, depth, width]);
+      return shaped(tape, matmul(tape, stack, other, { transposeB }), layout.shape(n));
+    },
+  };
+}
+
+/** Softmax over the last axis. */
+export function softmaxStep(node: OnnxNode, compiler: Compiler): Step {
+  const [given] = node.inputs as [string];
+  const layout = compiler.layout(given, node);
+  const length = layout.length(layout.rank - 1);
+  if (!isOverLast(node, compiler) || length === undefined || Number.isNaN(length)) {
+    throw compiler.refuse(node, "only the last axis, whose length is known, is supported");
+  }
+  const x = layout.isLast(layout.rank - 1)
+    ? given
+    : compiler.arranged(given, layout.axes.flat(), node);
+  compiler.sameLayout(node.outputs[0]!, x, node);
+  return {
+    inputs: [x],
+    output: node.outputs[0]!,
+    run: ({ tape, value }) => {
+      const rows = value(x);
+      const matrix = shaped(tape, rows, [rows.value.size / length, length]);
+      return shaped(tape, softmax(tape, matrix), rows.shape);
+    },
   };
 }
 

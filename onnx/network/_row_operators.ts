@@ -7,14 +7,15 @@
 import { linear } from "../../nn/mod.ts";
 import type { OnnxNode } from "../node.ts";
 import { shaped } from "./_arrange.ts";
-import { attention } from "./_attention.ts";
+import { attention, softmaxStep } from "./_attention.ts";
 import type { Compiler, Operator, Step } from "./_compiler.ts";
 
-/** Linear layers, and what MatMul is else. */
+/** Linear layers, other products, and softmax. */
 export const ROW_OPERATORS: Readonly<Record<string, Operator>> = {
   Gemm: gemm,
   MatMul: matMul,
   Einsum: attention,
+  Softmax: softmaxStep,
 };
 
 function gemm(node: OnnxNode, compiler: Compiler): Step {

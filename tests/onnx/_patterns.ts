@@ -328,6 +328,43 @@ function turned(): OnnxModel {
   return b.build();
 }
 
+/** Tokens that attend to those before them: a mask on the scores, which does not learn. */
+function masked(none: number): OnnxModel {
+  const b = new PatternBuilder({ opset: 14, name: "masked" });
+  const x = b.linear(b.input("tokens", ["N", 4, 6]), { from: 6, to: 6 }, "in");
+  const turn = (value: string, ...perm: bigint[]) =>
+    b.node("Transpose", [value], { attributes: { perm } });
+  const heads = (name: string) => {
+    const apart = b.linear(x, { from: 6, to: 6 }, name);
+    return turn(b.node("Reshape", [apart, b.ints([0, 4, 2, 3])]), 0n, 2n, 1n, 3n);
+  };
+  const scores = b.node("MatMul", [heads("q"), turn(heads("k"), 0n, 1n, 3n, 2n)]);
+  const mask = Float32Array.from({ length: 16 }, (_, i) => i % 4 > Math.floor(i / 4) ? none : 0);
+  const some = b.node("Add", [scores, b.constant(mask, { shape: [1, 1, 4, 4], name: "mask" })]);
+  const weights = b.node("Softmax", [some], { attributes: { axis: -1n } });
+  const mixed = turn(b.node("MatMul", [weights, heads("v")]), 0n, 2n, 1n, 3n);
+  const y = b.node("Reshape", [mixed, b.ints([0, 0, -1])]);
+  b.output("y", b.linear(y, { from: 6, to: 6 }, "out"));
+  return b.build();
+}
+
+/** Products of values that are no attention: how channels go together, and how that mixes them. */
+function products(): OnnxModel {
+  const b = new PatternBuilder({ opset: 17, name: "products" });
+  const map = b.conv(b.input("x", ["N", 2, 2, 3]), { from: 2, to: 4, k: 3 });
+  const rows = b.node("Reshape", [map, b.ints([0, 4, 6])]);
+  const columns = b.node("Transpose", [rows], { attributes: { perm: [0n, 2n, 1n] } });
+  const together = b.node("MatMul", [rows, columns], { output: "together" });
+  const other = b.node("Einsum", [rows, b.linear(columns, { from: 4, to: 4 }, "other")], {
+    attributes: { equation: "bct,btd->bcd" },
+  });
+  const sum = b.node("Sub", [together, other]);
+  const weights = b.node("Softmax", [sum], { attributes: { axis: 2n } });
+  b.output("mixed", b.node("MatMul", [weights, rows]));
+  b.output("products", sum);
+  return b.build();
+}
+
 /** The graphs by name. */
 export const PATTERNS: Readonly<Record<string, Pattern>> = {
   decoder,
@@ -346,4 +383,7 @@ export const PATTERNS: Readonly<Record<string, Pattern>> = {
   "encoder of set 17": () => encoder(17),
   "encoder of set 20": () => encoder(20),
   turned,
+  masked: () => masked(-3.4028234663852886e38),
+  "masked for good": () => masked(-Infinity),
+  products,
 };

@@ -117,9 +117,14 @@ Deno.test("importGraph() says what stands in the way", () => {
     'in Softplus "Softplus:softplus" there is no training: supported operators are Add,',
   );
   refused(
-    chain((b, x) => b.node("MatMul", [x, x])),
+    chain((b, x) => b.node("MatMul", [x, b.node("Reshape", [x, b.ints([0, 8, 2])])])),
     {},
-    "only the attention softmax(scale q kᵀ) v",
+    "[N, 4, 2, 2] and [N, 8, 2] are multiplied, and stacks of as many matrices were expected",
+  );
+  refused(
+    chain((b, x) => b.node("Softmax", [x], { attributes: { axis: 1n } })),
+    {},
+    "only the last axis, whose length is known, is supported",
   );
   refused(
     chain((b, x) => b.node("Resize", [x, "", b.constant(new Float32Array([1, 1, 2, 1.5]))])),
