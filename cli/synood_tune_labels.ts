@@ -229,7 +229,7 @@ function printTuned(
   printTrained(context, {
     ...tuned,
     text: `Wrote ${out}: tuned ${used.length} of ${negatives.length} negative labels; the mean ` +
-      `cosine to what they were is ${kept.toFixed(4)}${figures}`,
+      `cosine to what they were is ${kept.toFixed(6)}${figures}`,
     json: { out, settings, used: used.length, negatives: negatives.length, kept },
   });
 }
