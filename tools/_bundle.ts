@@ -20,7 +20,27 @@ export async function bundle(entry: string, root: string): Promise<string> {
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   if (!success) throw new Error(`Cannot bundle ${entry}: ${text(stderr).trim()}`);
-  return text(stdout);
+  return withoutShaderComments(text(stdout));
+}
+
+const TEXT_REGEXP =
+  /^(var [\w$]+ = )("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\[^])*`);$/gm;
+/** A comment to the end of its line, and the line where it has nothing else. */
+const COMMENT_REGEXP = /(?:\\n|\n)?(?:(?!\\n)\s)*\/\/(?! @)(?:(?!\\n).)*/g;
+
+/**
+ * The same bundle with shaders that say less: their comments are for those who read the sources,
+ * and a sixth of what a page would load. Marks such as `// @unroll` stay.
+ *
+ * @param code A bundle, with each shader as the text of a variable.
+ * @returns The bundle.
+ */
+export function withoutShaderComments(code: string): string {
+  return code.replaceAll(TEXT_REGEXP, (whole, start: string, literal: string) => {
+    if (!literal.includes("@compute")) return whole;
+    const [quote, text] = [literal[0]!, literal.slice(1, -1)];
+    return `${start}${quote}${text.replaceAll(COMMENT_REGEXP, "")}${quote};`;
+  });
 }
 
 /** Older engines lack the symbol by which `using` finds what to call; esbuild looks here for it. */
