@@ -17,12 +17,15 @@ import { lbfEvalCommand } from "./lbf_eval.ts";
 import { lbfInspectCommand } from "./lbf_inspect.ts";
 import { lbfTuneCommand } from "./lbf_tune.ts";
 import { scoreCommand } from "./score.ts";
+import { synoodAblateCommand } from "./synood_ablate.ts";
 import { synoodContextsCommand } from "./synood_contexts.ts";
+import { synoodEvalCommand } from "./synood_eval.ts";
 import { synoodFeaturesCommand } from "./synood_features.ts";
 import { synoodFitCommand } from "./synood_fit.ts";
 import { synoodGenerateCommand } from "./synood_generate.ts";
 import { synoodLabelsCommand } from "./synood_labels.ts";
 import { synoodProjectCommand } from "./synood_project.ts";
+import { synoodRunCommand } from "./synood_run.ts";
 import { synoodTuneLabelsCommand } from "./synood_tune_labels.ts";
 import { tagoodAblateCommand } from "./tagood_ablate.ts";
 import { tagoodEvalCommand } from "./tagood_eval.ts";
@@ -58,6 +61,9 @@ export const COMMANDS: readonly Command[] = [
   synoodProjectCommand,
   synoodTuneLabelsCommand,
   synoodFitCommand,
+  synoodEvalCommand,
+  synoodAblateCommand,
+  synoodRunCommand,
   worldCommand,
   demoCommand,
 ];

@@ -25,6 +25,7 @@ import {
   type SynthesisStage,
   type SyntheticImage,
   type WorkList,
+  writePairLists,
 } from "../methods/mod.ts";
 import { completePreprocessing } from "../onnx/mod.ts";
 import { isGpu, UserError } from "../runtime/mod.ts";
@@ -40,7 +41,8 @@ import { chooseImages } from "./synood_contexts.ts";
 const { steps, strength, guidance, iterations, count, rate, gradientBy, loss, temperature } =
   SYNTHESIS_DEFAULTS;
 
-const SETTINGS_OPTIONS: readonly OptionSpec[] = [
+/** Options of the synthesis itself. */
+export const SETTINGS_OPTIONS: readonly OptionSpec[] = [
   { name: "steps", value: "N", help: "steps of a whole sampling", default: String(steps) },
   {
     name: "strength",
@@ -105,7 +107,8 @@ export const synoodGenerateCommand: Command = {
     "Each source image is taken back towards noise and painted anew with what it shows beside its\n" +
     "object as the prompt; the gradient of a classifier's energy moves the noise, and it begins\n" +
     "again. The folder holds the images by class, what is known of each (pairs.jsonl), the settings\n" +
-    "(manifest.json) and a contact sheet. A run that was stopped goes on with --resume.\n" +
+    "(manifest.json), a contact sheet, and the lists sources.tsv and synthetic.tsv, which --images\n" +
+    "of ood synood features takes. A run that was stopped goes on with --resume.\n" +
     "With --negatives instead of --images it makes images of the labels themselves, without a\n" +
     "source and without gradients, for comparison.",
   options: [
@@ -223,6 +226,10 @@ async function runGenerate(context: CommandContext): Promise<void> {
     throw error;
   });
   stages.finish();
+  await writePairLists(args.need("out"), {
+    images: report.images,
+    root: images?.path ?? args.need("out"),
+  });
   noteSkipped(report.skipped, terminal, "; manifest.json lists all");
   if (args.flag("json")) {
     const { images: made, ...rest } = report;

@@ -38,8 +38,8 @@ export {
 } from "./diffusion.ts";
 export {
   type DiffusionFolder,
-  type DiffusionPart,
   diffusionHashes,
+  type DiffusionPart,
   type DiffusionValues,
   type LatentSize,
   readDiffusionFolder,
@@ -72,6 +72,7 @@ export {
   type ProjectionTrainOptions,
   trainProjection,
 } from "./projection.ts";
+export { type PairLists, writePairLists } from "./pair_lists.ts";
 export { loadProjection, type SavedProjection, saveProjection } from "./projection_file.ts";
 export { PromptCache } from "./prompt_cache.ts";
 export * from "./prompts.ts";

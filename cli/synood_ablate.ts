@@ -1,0 +1,229 @@
+/**
+ * `ood synood ablate`: every ablation of the paper in one report.
+ *
+ * @module
+ */
+
+import { type FeatureSet, writeFileAtomic } from "../data/mod.ts";
+import { type AblationSection, ablationText, renderAblation } from "../eval/mod.ts";
+import {
+  type Executor,
+  type ImageFeatures,
+  type LabelSet,
+  loadImageFeatures,
+  loadLabelSet,
+  readSyntheticImages,
+} from "../methods/mod.ts";
+import { requireSameText } from "../methods/synood/_pairs.ts";
+import { type Context, isGpu, UserError } from "../runtime/mod.ts";
+import { type Arguments, UsageError } from "./_arguments.ts";
+import { plain } from "./_ablation_sections.ts";
+import type { Command, CommandContext } from "./_command.ts";
+import { adapterName } from "./_device.ts";
+import { ID_SET, testSetPaths } from "./_evaluation_options.ts";
+import { openTraining, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
+import { requireWritable } from "./_outputs.ts";
+import { OpenSets } from "./_sets.ts";
+import { SynoodAblation, type SynoodAblationPlan, type SynoodSeed } from "./_synood_ablation.ts";
+import { synoodAblationOf } from "./_synood_ablation_report.ts";
+import { fittedMcm } from "./_synood_baselines.ts";
+import {
+  PROJECTION_OPTIONS,
+  readProjectionSettings,
+  readTuningSettings,
+  TUNING_OPTIONS,
+} from "./_synood_training.ts";
+import { VERSION } from "./_version.ts";
+
+/** The command. */
+export const synoodAblateCommand: Command = {
+  name: "synood ablate",
+  summary: "Train and test SynOOD with each of its parts varied, as its paper does",
+  details:
+    "Reads files of ood synood features. For every seed: the projection alone and with tuned labels,\n" +
+    "on near-boundary images and, with --neg-images, on images of negative labels (Table 4); joint\n" +
+    "and separate trainings (Table 5); fewer images (Figure 3); beside MCM and NegLabel.",
+  options: [
+    { name: "labels", value: "FILE", help: "from ood synood labels", required: true },
+    { name: "train", value: "FILE", help: "in-distribution images with labels", required: true },
+    { name: "synthetic", value: "FILE", help: "the near-boundary image of each", required: true },
+    {
+      name: "neg-images",
+      value: "FILE",
+      help: "images of negative labels, from ood synood generate --negatives",
+    },
+    { name: "id", value: "FILE", help: "in-distribution test images", required: true },
+    { name: "ood", value: "NAME=FILE", help: "an OOD set", required: true, multiple: true },
+    {
+      name: "synthesis",
+      value: "DIR",
+      help: "the folder of ood synood generate: its energies and pairs are shown in the report",
+    },
+    {
+      name: "amounts",
+      value: "LIST",
+      help: "numbers of near-boundary images (default an eighth, a quarter, half, all)",
+    },
+    { name: "seeds", value: "N", help: "trainings of each kind, from --seed on", default: "1" },
+    { name: "groups", value: "N", help: "groups of negative labels in the score" },
+    ...PROJECTION_OPTIONS,
+    ...TUNING_OPTIONS,
+    TRAINING_DEVICE_OPTION,
+    { name: "json", value: "FILE", help: "write the figures; - prints them instead of the tables" },
+    { name: "html", value: "FILE", help: "write a report that needs no network" },
+  ],
+  examples: [
+    "ood synood ablate --labels labels.safetensors --train sources.safetensors \\\n" +
+    "    --synthetic synthetic.safetensors --id test.safetensors --ood near=near.safetensors \\\n" +
+    "    --synthesis synthetic --html ablation.html",
+  ],
+  run: runAblate,
+};
+
+async function runAblate(context: CommandContext): Promise<void> {
+  const { args, terminal } = context;
+  const [json, html] = [args.text("json"), args.text("html")];
+  await requireWritable(json === "-" ? undefined : json, html);
+  const paths = testSetPaths(args);
+  const labels = await loadLabelSet(args.need("labels"));
+  const sheet = await synthesisSections(args.text("synthesis"));
+  await using opened = new OpenSets();
+  const loaded = new Map<string, ImageFeatures>();
+  for (const name of ["train", "synthetic", "neg-images"] as const) {
+    const path = args.text(name);
+    if (path !== undefined) loaded.set(name, await loadImageFeatures(await opened.open(path)));
+  }
+  const images = {
+    id: loaded.get("train")!,
+    synthetic: loaded.get("synthetic")!,
+    ...(loaded.has("neg-images") ? { labelled: loaded.get("neg-images")! } : {}),
+  };
+  const plan = readPlan(args, images.synthetic.count);
+  const tests = new Map<string, FeatureSet>();
+  for (const [name, path] of paths) {
+    const set = await opened.open(path);
+    requireSameText(set, labels);
+    tests.set(name, set);
+  }
+  using ctx = await openTraining(args, terminal, "kernel-variant");
+  const ablation = new SynoodAblation(context, {
+    ctx,
+    executor: executorOn(ctx),
+    labels,
+    images,
+    tests,
+    plan,
+  });
+  const seeds = await ablation.run(await fittedMcm(labels, ctx));
+  for (const features of loaded.values()) features[Symbol.dispose]();
+  await writeResults(context, { ctx, labels, plan, seeds, sheet });
+}
+
+/** Scores run where trainings run. */
+function executorOn(context: Context): Executor {
+  const kind = isGpu(context) ? "webgpu" : "reference";
+  return { kind, reason: `${kind}, as the trainings`, context, [Symbol.dispose]() {} };
+}
+
+async function writeResults(
+  { args, terminal }: CommandContext,
+  of: {
+    readonly ctx: Context;
+    readonly labels: LabelSet;
+    readonly plan: SynoodAblationPlan;
+    readonly seeds: readonly SynoodSeed[];
+    readonly sheet: readonly AblationSection[];
+  },
+): Promise<void> {
+  const { ctx, labels, plan, seeds, sheet } = of;
+  const [json, html] = [args.text("json"), args.text("html")];
+  const record = {
+    tool: `oodgpu ${VERSION}`,
+    adapter: isGpu(ctx) ? adapterName(ctx.gpu) : "none",
+    plan,
+    sources: Object.fromEntries(
+      ["labels", "train", "synthetic", "neg-images", "id", "synthesis"].map((name) => [
+        name,
+        args.text(name) ?? null,
+      ]),
+    ),
+    ood: args.all("ood"),
+  };
+  const made = synoodAblationOf(seeds, {
+    sets: [...testSetPaths(args).keys()].filter((name) => name !== ID_SET),
+    labels: { ids: labels.ids.length, negatives: labels.negatives.length },
+    record,
+  });
+  const ablation = { ...made, sections: [...made.sections, ...sheet] };
+  const figures = { record, seeds: seeds.map(({ scores: _, ...seed }) => plain(seed)) };
+  if (json === "-") terminal.printJson(figures);
+  else terminal.print(ablationText(ablation));
+  if (json !== undefined && json !== "-") {
+    await writeFileAtomic(json, `${JSON.stringify(figures, undefined, 2)}\n`);
+    terminal.note(`Wrote ${json}`);
+  }
+  if (html !== undefined) {
+    await writeFileAtomic(html, renderAblation(ablation));
+    terminal.note(`Wrote ${html}`);
+  }
+}
+
+function readPlan(args: Arguments, count: number): SynoodAblationPlan {
+  const projection = readProjectionSettings(args);
+  const list = args.text("amounts");
+  const least = Math.ceil(projection.batch / 2);
+  const amounts = list === undefined
+    ? [8, 4, 2].map((part) => Math.floor(count / part)).filter((amount) => amount >= least)
+    : list.split(",").map((text) => text.trim() === "" ? NaN : Number(text));
+  const sound = (amount: number) => Number.isInteger(amount) && amount >= least && amount <= count;
+  if (!amounts.every(sound)) {
+    throw new UsageError(
+      `The option --amounts must list whole numbers from ${least}, half a batch, to the ${count} ` +
+        `images that there are: it is "${list}"`,
+    );
+  }
+  return {
+    projection,
+    tuning: readTuningSettings(args),
+    amounts: [...new Set([...amounts, count])].sort((a, b) => a - b),
+    seeds: args.number("seeds", { minimum: 1, maximum: 100, integer: true })!,
+    groups: args.number("groups", { minimum: 1, integer: true }),
+  };
+}
+
+/** Energies and pairs of the images that are trained on. */
+async function synthesisSections(folder: string | undefined): Promise<AblationSection[]> {
+  if (folder === undefined) return [];
+  const { images, manifest } = await readSyntheticImages(folder);
+  const kept = images.filter(({ kept }) => kept);
+  const png = await Deno.readFile(`${folder}/contact.png`).catch(() => {
+    throw new UserError(`Cannot show "${folder}": it has no "contact.png"`);
+  });
+  const before = kept.flatMap(({ energy }) => energy.before ?? []);
+  const sheet: AblationSection = {
+    kind: "picture",
+    title: "Pairs",
+    about: "Source images, and below each what was made of it.",
+    source: `data:image/png;base64,${png.toBase64()}`,
+    description: "Source images above near-boundary images",
+  };
+  if (before.length < kept.length) return [sheet];
+  const crossed = kept.filter(({ crossed }) => crossed === true).length;
+  const boundary = manifest.boundary === null
+    ? ""
+    : ` ${(100 * crossed / kept.length).toFixed(1)} % fell below the boundary of ${
+      manifest.boundary.energy.toFixed(2)
+    }.`;
+  return [{
+    kind: "scores",
+    title: "Energy of the classifier",
+    about: `Of the source images, and of what was made of them.${boundary}`,
+    rows: [{
+      name: "energy",
+      sets: new Map([
+        [ID_SET, Float32Array.from(before)],
+        ["near-boundary", Float32Array.from(kept, ({ energy }) => energy.after.at(-1)!)],
+      ]),
+    }],
+  }, sheet];
+}
