@@ -17,6 +17,7 @@ import type { Gpu } from "../runtime/device.ts";
 import { Tensor } from "../runtime/tensor.ts";
 import { cutPiece, joinPieces, type Piece } from "./_batch_pieces.ts";
 import { withWholeChannels } from "./_conv_channels.ts";
+import { modelFiles } from "./_large_model.ts";
 import { createError, runError } from "./_ort_errors.ts";
 import {
   createSession,
@@ -34,7 +35,7 @@ import {
   toOrtTensor,
 } from "./_ort_tensors.ts";
 import { setDynamicBatch } from "./edit.ts";
-import { OnnxModel, parseModel, readModel, writeModel } from "./model.ts";
+import { OnnxModel, parseModel, readModel } from "./model.ts";
 import type { ValueInfo } from "./value_info.ts";
 
 export type { HostArray } from "../data/feature_set.ts";
@@ -103,11 +104,14 @@ export async function openSession(
     : parseModel(model, naming);
   const { opened: open, maxBatch } = openBatch(parsed);
   const opened = options.device === "webgpu" ? withWholeChannels(open) : open;
-  const bytes = opened === parsed && model instanceof Uint8Array ? model : writeModel(opened);
+  const { bytes, externalData } = opened === parsed && model instanceof Uint8Array
+    ? { bytes: model, externalData: [] }
+    : modelFiles(opened);
   const ort = await loadRuntime(options);
   const sessionOptions: Ort.InferenceSession.SessionOptions = {
     executionProviders: options.device === "webgpu" ? [gpuProvider(options.gpu!)] : ["wasm"],
     logSeverityLevel: LOG_FATAL_ONLY,
+    ...(externalData.length > 0 && { externalData }),
     ...(options.device === "webgpu" && { preferredOutputLocation: outputLocations(opened) }),
   };
   const session = await serialised(async () => {
