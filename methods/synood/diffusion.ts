@@ -101,7 +101,18 @@ export async function openDiffusion(
   return new LatentDiffusion(info, await loadTokenizer(info.tokenizer), options);
 }
 
-/** A diffusion model. Made by {@linkcode openDiffusion}. */
+/**
+ * A diffusion model. Made by {@linkcode openDiffusion}.
+ *
+ * @example What must be in its folder
+ * ```ts
+ * import { type LatentDiffusion, openDiffusion } from "@oodgpu/oodgpu/methods";
+ * import { assertRejects } from "@std/assert";
+ *
+ * const open = (): Promise<LatentDiffusion> => openDiffusion("docs", { device: "wasm" });
+ * await assertRejects(open, Error, 'there is no "vae_encoder/model.onnx"');
+ * ```
+ */
 export class LatentDiffusion implements AsyncDisposable {
   /** What its folder says. */
   readonly info: DiffusionFolder;

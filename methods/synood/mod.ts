@@ -38,8 +38,8 @@ export {
 } from "./diffusion.ts";
 export {
   type DiffusionFolder,
-  diffusionHashes,
   type DiffusionPart,
+  diffusionHashes,
   type DiffusionValues,
   type LatentSize,
   readDiffusionFolder,
@@ -65,6 +65,7 @@ export {
   type MinedLabels,
 } from "./labels.ts";
 export { delta, deltaParameters, type Projection } from "./model.ts";
+export { type PairLists, writePairLists } from "./pair_lists.ts";
 export {
   projectImages,
   type ProjectImagesOptions,
@@ -72,7 +73,6 @@ export {
   type ProjectionTrainOptions,
   trainProjection,
 } from "./projection.ts";
-export { type PairLists, writePairLists } from "./pair_lists.ts";
 export { loadProjection, type SavedProjection, saveProjection } from "./projection_file.ts";
 export { PromptCache } from "./prompt_cache.ts";
 export * from "./prompts.ts";

@@ -88,7 +88,7 @@ export interface SynthesisCounts {
 /** The run's own file. */
 export interface SynthesisManifest extends SynthesisIdentity {
   /** What the file is. */
-  readonly format: typeof FORMAT;
+  readonly format: "oodgpu synthetic images";
   /** Its version. */
   readonly version: 1;
   /** The boundary; null where there is none. */
@@ -101,7 +101,7 @@ export interface SynthesisManifest extends SynthesisIdentity {
   readonly complete: boolean;
 }
 
-const FORMAT = "oodgpu synthetic images";
+const FORMAT: SynthesisManifest["format"] = "oodgpu synthetic images";
 const MANIFEST = "manifest.json";
 const PAIRS = "pairs.jsonl";
 
