@@ -95,7 +95,7 @@ const PURPOSE = "tune labels";
  *   synthetic, identity: "two", ctx: host,
  *   labels: {
  *     ids: ["cat"], negatives: ["sea", "sky"], kinds: ["noun", "noun"], mining: "given",
- *     text: new Float32Array([1, 0, 0, -1, 0, 1]), width: 2, logitScale: 10, model: "m",
+ *     text: new Float32Array([1, 0, 0, -1, 0, 1]), width: 2, logitScale: 1, model: "m",
  *   },
  *   settings: { ...LABEL_TUNING_DEFAULTS, batch: 2, epochs: 2, learningRate: 0.1 },
  * });
