@@ -88,7 +88,7 @@ const PURPOSE = "tune labels";
  *
  * using host = new Host();
  * const set = memoryFeatures({
- *   "image_embed": { data: new Float32Array([1, 2, 1, -2]), shape: [2, 2] },
+ *   "image_embed": { data: new Float32Array([1, 2, 2, -1]), shape: [2, 2] },
  * });
  * using synthetic = await loadImageFeatures(set);
  * const { labels, kept } = await tuneLabels({
