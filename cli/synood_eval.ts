@@ -5,23 +5,27 @@
  */
 
 import { basename } from "node:path";
-import { type FeatureSet, writeFileAtomic } from "../data/mod.ts";
+import { type FeatureSet, requireCompatible, writeFileAtomic } from "../data/mod.ts";
 import { evaluate, type Evaluation, renderReport, textTable } from "../eval/mod.ts";
 import {
   type Detector,
   type Executor,
   type Fitted,
+  type LabelSet,
   loadDetector,
   loadLabelSet,
+  requireFit,
+  requireSameSource,
 } from "../methods/mod.ts";
 import { requireSameText } from "../methods/synood/_pairs.ts";
 import { isGpu, UserError } from "../runtime/mod.ts";
-import { UsageError } from "./_arguments.ts";
+import { type Arguments, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { adapterName, DEVICE_OPTION, openExecutor, VARIANT_OPTION } from "./_device.ts";
 import {
   BOOTSTRAP_OPTION,
   comparisonOf,
+  type ComparisonSettings,
   CONVENTION_OPTION,
   ID_SET,
   RESULT_OPTIONS,
@@ -69,14 +73,23 @@ export const synoodEvalCommand: Command = {
 async function runEval(context: CommandContext): Promise<void> {
   const { args, terminal, signal } = context;
   const [json, html] = [args.text("json"), args.text("html")];
-  await requireWritable(json === "-" ? undefined : json, html);
   const paths = testSetPaths(args);
+  const settings = comparisonOf(args);
+  const groups = readGroups(args);
+  const detectors = namedDetectors(args.all("detector"));
+  await requireWritable(json === "-" ? undefined : json, html);
+  const labels = await openLabels(args.text("labels"), detectors);
+  const trained = new Map<string, Detector>();
+  for (const { name, path } of detectors) trained.set(name, await openDetector(path));
   await using opened = new OpenSets();
-  using executor = await openExecutor(args, terminal);
-  const fitted = await openScores(context, executor);
   const sets = new Map<string, FeatureSet>();
   for (const [name, path] of paths) sets.set(name, await opened.open(path));
-  await requireOneModel(context, sets);
+  using executor = await openExecutor(args, terminal);
+  const fitted = new Map([
+    ...await untrained(labels, { groups, executor }),
+    ...[...trained].map(([name, { fitted }]) => [name, fitted] as const),
+  ]);
+  requireOneModel([...sets.values()], { labels, fitted, detectors: [...trained.values()] });
   const scores = new Map<string, ReadonlyMap<string, Float32Array<ArrayBuffer>>>();
   const names = [...fitted.keys()];
   for (const [name, set] of sets) {
@@ -84,7 +97,7 @@ async function runEval(context: CommandContext): Promise<void> {
     const found = await scoreSet([...fitted.values()], set, run);
     scores.set(name, new Map(names.map((method, i) => [method, found[i]!])));
   }
-  const evaluation = await compare(context, { scores, sets, fitted, executor });
+  const evaluation = await compare(args, { scores, sets, fitted, executor, settings });
   if (json === "-") terminal.printJson(evaluation);
   else terminal.print(textTable(evaluation, { color: terminal.isTerminal }));
   if (json !== undefined && json !== "-") {
@@ -97,41 +110,76 @@ async function runEval(context: CommandContext): Promise<void> {
   }
 }
 
-/** Scores by their name in tables, those that need no training first. */
-async function openScores(
-  { args }: CommandContext,
-  executor: Executor,
+/** Groups of the score that needs no training; detectors have their own. */
+function readGroups(args: Arguments): number | undefined {
+  const groups = args.number("groups", { minimum: 1, integer: true });
+  if (groups === undefined || args.text("labels") !== undefined) return groups;
+  throw new UsageError("The option --groups needs --labels: a detector has groups of its own");
+}
+
+/** A detector's file and its name in tables. */
+interface NamedPath {
+  readonly name: string;
+  readonly path: string;
+}
+
+/** `NAME=FILE`, or files that are called after themselves; the only one after its method. */
+function namedDetectors(texts: readonly string[]): NamedPath[] {
+  const seen = new Set<string>();
+  return texts.map((text) => {
+    const [, name, path] = /^([^=/\\]+)=(.*)$/s.exec(text) ?? [];
+    if (path === "") {
+      throw new UsageError(`The option --detector must be FILE or NAME=FILE: it is "${text}"`);
+    }
+    const called = name ??
+      (texts.length === 1 ? "synood" : basename(text).replace(/\.safetensors$/i, ""));
+    requireOtherName(called, seen);
+    seen.add(called);
+    return { name: called, path: path ?? text };
+  });
+}
+
+function requireOtherName(name: string, others: ReadonlySet<string>): void {
+  if (!others.has(name)) return;
+  throw new UsageError(
+    `The option --detector names two scores "${name}": give another name, as in NAME=FILE`,
+  );
+}
+
+/** The labels of scores that need no training. */
+async function openLabels(
+  path: string | undefined,
+  detectors: readonly NamedPath[],
+): Promise<LabelSet | undefined> {
+  if (path === undefined) return undefined;
+  const labels = await loadLabelSet(path);
+  const own = new Set(["mcm", negLabelName(labels)]);
+  for (const { name } of detectors) requireOtherName(name, own);
+  return labels;
+}
+
+/** What NegLabel is called with labels that were found in one way or another. */
+function negLabelName({ mining }: LabelSet): string {
+  return mining === "csp" ? "csp" : "neg_label";
+}
+
+/** Scores that need no training, by their name in tables. */
+async function untrained(
+  labels: LabelSet | undefined,
+  { groups, executor }: { readonly groups: number | undefined; readonly executor: Executor },
 ): Promise<Map<string, Fitted>> {
   const fitted = new Map<string, Fitted>();
-  const labels = args.text("labels");
-  if (labels !== undefined) {
-    const set = await loadLabelSet(labels);
-    const groups = args.number("groups", { minimum: 1, integer: true });
-    fitted.set("mcm", await fittedMcm(set, executor.context));
-    if (set.negatives.length > 0) {
-      fitted.set(set.mining === "csp" ? "csp" : "neg_label", fittedNegLabel(set, groups));
-    }
-  }
-  const detectors = args.all("detector");
-  for (const text of detectors) {
-    const { name, path } = namedDetector(text, detectors.length);
-    if (fitted.has(name)) {
-      throw new UsageError(`The option --detector names two scores "${name}": give other names`);
-    }
-    fitted.set(name, requireImages(await loadDetector(path), path).fitted);
+  if (labels === undefined) return fitted;
+  fitted.set("mcm", await fittedMcm(labels, executor.context));
+  if (labels.negatives.length > 0) {
+    fitted.set(negLabelName(labels), fittedNegLabel(labels, groups));
   }
   return fitted;
 }
 
-/** `NAME=FILE`, or a file that is called after its method where it is the only one. */
-function namedDetector(text: string, count: number): { name: string; path: string } {
-  const at = text.indexOf("=");
-  if (at > 0) return { name: text.slice(0, at), path: text.slice(at + 1) };
-  const name = count === 1 ? "synood" : basename(text).replace(/\.safetensors$/i, "");
-  return { name, path: text };
-}
-
-function requireImages(detector: Detector, path: string): Detector {
+/** A detector of features that images have of a vision-language model. */
+async function openDetector(path: string): Promise<Detector> {
+  const detector = await loadDetector(path);
   const { needs, method } = detector.fitted;
   if (needs.length === 1 && needs[0] === "image_embed") return detector;
   throw new UserError(
@@ -140,24 +188,34 @@ function requireImages(detector: Detector, path: string): Detector {
   );
 }
 
-/** Refuses sets of another text encoder than the labels'. */
-async function requireOneModel(
-  { args }: CommandContext,
-  sets: ReadonlyMap<string, FeatureSet>,
-): Promise<void> {
-  const path = args.text("labels");
-  if (path === undefined) return;
-  const labels = await loadLabelSet(path);
-  for (const set of sets.values()) requireSameText(set, labels);
+/** Refuses sets that a score cannot be computed of, or that go with another model. */
+function requireOneModel(
+  sets: readonly FeatureSet[],
+  of: {
+    readonly labels: LabelSet | undefined;
+    readonly fitted: ReadonlyMap<string, Fitted>;
+    readonly detectors: readonly Detector[];
+  },
+): void {
+  requireCompatible(sets[0]!, sets.slice(1));
+  for (const set of sets) {
+    if (of.labels !== undefined) requireSameText(set, of.labels);
+    for (const detector of of.detectors) {
+      requireSameText(set, { model: detector.metadata["text_model"] ?? "" });
+      requireSameSource(detector, set);
+    }
+    for (const fitted of of.fitted.values()) requireFit(fitted, set);
+  }
 }
 
 async function compare(
-  { args }: CommandContext,
+  args: Arguments,
   of: {
     readonly scores: ReadonlyMap<string, ReadonlyMap<string, Float32Array<ArrayBuffer>>>;
     readonly sets: ReadonlyMap<string, FeatureSet>;
     readonly fitted: ReadonlyMap<string, Fitted>;
     readonly executor: Executor;
+    readonly settings: ComparisonSettings;
   },
 ): Promise<Evaluation> {
   const { context, kind } = of.executor;
@@ -167,7 +225,7 @@ async function compare(
     id: of.scores.get(ID_SET)!,
     ood: new Map([...of.scores].filter(([name]) => name !== ID_SET)),
   }, {
-    ...comparisonOf(args),
+    ...of.settings,
     manifest: {
       tool: `oodgpu ${VERSION}`,
       device: kind,

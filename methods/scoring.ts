@@ -167,7 +167,29 @@ function rowLength(shape: readonly number[]): number {
   return shape.slice(1).reduce((product, length) => product * length, 1);
 }
 
-function requireFit(fitted: Fitted, set: FeatureSet): void {
+/**
+ * Checks that a set has what a fitted score reads, in the dimensions that the fit had, before
+ * anything is scored.
+ *
+ * @param fitted The fitted score.
+ * @param set The set.
+ * @throws {UserError} When it lacks a key, or has other dimensions.
+ *
+ * @example Logits of another number of classes
+ * ```ts
+ * import { maxLogit, requireFit } from "@oodgpu/oodgpu/methods";
+ * import { memoryFeatures } from "@oodgpu/oodgpu/data";
+ * import { Host } from "@oodgpu/oodgpu/runtime";
+ * import { assertThrows } from "@std/assert";
+ *
+ * const logitsOf = (classes: number) =>
+ *   memoryFeatures({ logits: { data: new Float32Array(classes), shape: [1, classes] } });
+ * const fitted = await maxLogit.fit({ train: logitsOf(2), context: new Host() });
+ * requireFit(fitted, logitsOf(2));
+ * assertThrows(() => requireFit(fitted, logitsOf(3)), Error, "has 3 columns and the fit had 2");
+ * ```
+ */
+export function requireFit(fitted: Fitted, set: FeatureSet): void {
   requireKeys(fitted.method, set);
   for (const key of fitted.needs) {
     const expected = fitted.inputs[key]!;

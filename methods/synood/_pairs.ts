@@ -93,7 +93,7 @@ export function requirePairs(
  */
 export function requireSameText(
   { path, metadata }: Pick<ImageFeatures, "path" | "metadata">,
-  labels: LabelSet,
+  labels: Pick<LabelSet, "model">,
 ): void {
   const model = metadata["text_model"];
   if (model === undefined || model === "" || labels.model === "" || model === labels.model) return;
