@@ -11,9 +11,11 @@ import type { Command, CommandContext } from "./_command.ts";
 export interface Stage {
   /** What it does. */
   readonly command: Command;
-  /** Its file or folder, by which it is passed over when it is there; it becomes `--out`. */
+  /** Its file or folder, by which it is passed over when it is there. */
   readonly out?: string;
-  /** Options and positional arguments other than `--out`. */
+  /** The option that names it; `out` by default. */
+  readonly outOption?: string;
+  /** Options and positional arguments other than that. */
   readonly options: readonly string[];
   /** Whether `out` is whole; that it is there says so by default. */
   readonly isDone?: (out: string) => Promise<boolean>;
@@ -33,20 +35,20 @@ const TRACES = [".parts", ".checkpoint"];
  */
 export async function runStage(context: CommandContext, stage: Stage): Promise<void> {
   const { terminal, signal } = context;
-  const { command, out, options, isDone = exists } = stage;
+  const { command, out, outOption = "out", options, isDone = exists } = stage;
   signal.throwIfAborted();
-  const argv = out === undefined ? options : [...options, "--out", out];
+  const done = out !== undefined && await isDone(out);
+  const argv = [
+    ...options,
+    ...out === undefined ? [] : [`--${outOption}`, out],
+    ...!done && await wasStopped(stage) ? ["--resume"] : [],
+  ];
   terminal.print(`\n$ ood ${[...command.name.split(" "), ...argv].map(quoted).join(" ")}`);
-  if (out !== undefined && await isDone(out)) {
+  if (done) {
     terminal.print(`${out} is there already; remove it to make it again`);
     return;
   }
-  const again = await wasStopped(stage);
-  const args = parseCommandLine(
-    again ? [...argv, "--resume"] : argv,
-    command.options,
-    command.positionals ?? [],
-  );
+  const args = parseCommandLine(argv, command.options, command.positionals ?? []);
   await command.run({ args, terminal, signal });
 }
 

@@ -94,6 +94,12 @@ interface Tuned {
   readonly projection?: Projection;
 }
 
+/** A projection that was trained, and the labels of its synthetic images. */
+interface Trained {
+  readonly assignment: Assignment;
+  readonly projection: Projection;
+}
+
 /** Runs the ablations. */
 export class SynoodAblation {
   readonly #context: CommandContext;
@@ -150,10 +156,13 @@ export class SynoodAblation {
     const scores = new Map<string, ScoresBySet>(untrained);
     const [tuned, untuned] = [new Map<number, FiguresBySet>(), new Map<number, FiguresBySet>()];
     const used = new Map<number, number>();
+    // The last training is on all pairs.
+    let trained: Trained | undefined;
     for (const amount of this.#plan.amounts) {
       using pair = pairOf({ id, synthetic }, amount);
       const label = `seed ${seed}, ${amount} images`;
       const run = await this.#separate(pair, { seed, label });
+      trained = run.trained;
       tuned.set(amount, figuresOf(run.full));
       untuned.set(amount, figuresOf(run.projection));
       used.set(amount, run.used);
@@ -169,7 +178,10 @@ export class SynoodAblation {
     }
     const strategies = new Map<string, FiguresBySet>([
       [STRATEGIES.joint, figuresOf(await this.#test(await this.#jointly(seed)))],
-      [STRATEGIES.projected, figuresOf(await this.#test(await this.#behindProjection(seed)))],
+      [
+        STRATEGIES.projected,
+        figuresOf(await this.#test(await this.#behindProjection(seed, trained!))),
+      ],
       [STRATEGIES.separate, figuresOf(scores.get(ROWS.full)!)],
     ]);
     const order = Object.values(ROWS).filter((name) => scores.has(name));
@@ -188,7 +200,9 @@ export class SynoodAblation {
   async #separate(
     pair: ImagePair,
     how: { readonly seed: number; readonly label: string },
-  ): Promise<{ projection: ScoresBySet; full: ScoresBySet; used: number }> {
+  ): Promise<
+    { projection: ScoresBySet; full: ScoresBySet; used: number; trained: Trained }
+  > {
     const assignment = await this.#assign(pair.synthetic);
     const projection = await this.#project(pair, { ...how, assignment });
     const labels = await this.#tune(pair.synthetic, { ...how, assignment });
@@ -196,6 +210,7 @@ export class SynoodAblation {
       projection: await this.#test({ labels: this.#labels, projection }),
       full: await this.#test({ labels, projection }),
       used: assignment.used.length,
+      trained: { assignment, projection },
     };
   }
 
@@ -265,15 +280,10 @@ export class SynoodAblation {
       }));
   }
 
-  async #behindProjection(seed: number): Promise<Tuned> {
-    const { id, synthetic } = this.#images;
-    const how = {
-      seed,
-      label: `seed ${seed}, behind the projection`,
-      assignment: await this.#assign(synthetic),
-    };
-    const projection = await this.#project({ id, synthetic }, how);
-    return { labels: await this.#tune(synthetic, { ...how, projection }), projection };
+  async #behindProjection(seed: number, { assignment, projection }: Trained): Promise<Tuned> {
+    const label = `seed ${seed}, behind the projection`;
+    const how = { seed, label, assignment, projection };
+    return { labels: await this.#tune(this.#images.synthetic, how), projection };
   }
 
   #common(identity: string) {

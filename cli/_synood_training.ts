@@ -27,6 +27,7 @@ import {
   type SynoodRun,
   type SynoodStart,
 } from "../methods/mod.ts";
+import { requireJointSettings } from "../methods/synood/joint.ts";
 import { keptMetadata } from "../methods/tagood/features.ts";
 import { type KernelTime, UserError } from "../runtime/mod.ts";
 import { type Arguments, asUsage, type OptionSpec } from "./_arguments.ts";
@@ -163,6 +164,15 @@ export function readTuningSettings(args: Arguments): LabelTuningSettings {
       }),
     })
   );
+}
+
+/** The settings of both trainings, such that they can be joint as well. */
+export function readJointSettings(
+  args: Arguments,
+): { readonly projection: ProjectionSettings; readonly tuning: LabelTuningSettings } {
+  const settings = { projection: readProjectionSettings(args), tuning: readTuningSettings(args) };
+  asUsage(() => requireJointSettings(settings));
+  return settings;
 }
 
 function readBoth(args: Arguments): Record<string, number | undefined> {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type FeatureSet, writeFileAtomic } from "../data/mod.ts";
+import { type FeatureSet, requireCompatible, writeFileAtomic } from "../data/mod.ts";
 import { type AblationSection, ablationText, renderAblation } from "../eval/mod.ts";
 import {
   type Executor,
@@ -13,8 +13,9 @@ import {
   loadImageFeatures,
   loadLabelSet,
   readSyntheticImages,
+  requireFit,
 } from "../methods/mod.ts";
-import { requireSameText } from "../methods/synood/_pairs.ts";
+import { requirePairs, requireSameText, requireSynthetic } from "../methods/synood/_pairs.ts";
 import { type Context, isGpu, UserError } from "../runtime/mod.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";
 import { plain } from "./_ablation_sections.ts";
@@ -24,15 +25,15 @@ import { ID_SET, testSetPaths } from "./_evaluation_options.ts";
 import { openTraining, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
 import { requireWritable } from "./_outputs.ts";
 import { OpenSets } from "./_sets.ts";
-import { SynoodAblation, type SynoodAblationPlan, type SynoodSeed } from "./_synood_ablation.ts";
+import {
+  type AblationImages,
+  SynoodAblation,
+  type SynoodAblationPlan,
+  type SynoodSeed,
+} from "./_synood_ablation.ts";
 import { synoodAblationOf } from "./_synood_ablation_report.ts";
 import { fittedMcm } from "./_synood_baselines.ts";
-import {
-  PROJECTION_OPTIONS,
-  readProjectionSettings,
-  readTuningSettings,
-  TUNING_OPTIONS,
-} from "./_synood_training.ts";
+import { PROJECTION_OPTIONS, readJointSettings, TUNING_OPTIONS } from "./_synood_training.ts";
 import { VERSION } from "./_version.ts";
 
 /** The command. */
@@ -83,29 +84,35 @@ export const synoodAblateCommand: Command = {
 async function runAblate(context: CommandContext): Promise<void> {
   const { args, terminal } = context;
   const [json, html] = [args.text("json"), args.text("html")];
-  await requireWritable(json === "-" ? undefined : json, html);
   const paths = testSetPaths(args);
+  const wished = readPlan(args);
+  await requireWritable(json === "-" ? undefined : json, html);
   const labels = await loadLabelSet(args.need("labels"));
   const sheet = await synthesisSections(args.text("synthesis"));
   await using opened = new OpenSets();
-  const loaded = new Map<string, ImageFeatures>();
-  for (const name of ["train", "synthetic", "neg-images"] as const) {
+  const files = new Map<string, FeatureSet>();
+  for (const name of IMAGE_OPTIONS) {
     const path = args.text(name);
-    if (path !== undefined) loaded.set(name, await loadImageFeatures(await opened.open(path)));
+    if (path !== undefined) files.set(name, await opened.open(path));
   }
-  const images = {
-    id: loaded.get("train")!,
-    synthetic: loaded.get("synthetic")!,
-    ...(loaded.has("neg-images") ? { labelled: loaded.get("neg-images")! } : {}),
-  };
-  const plan = readPlan(args, images.synthetic.count);
   const tests = new Map<string, FeatureSet>();
-  for (const [name, path] of paths) {
-    const set = await opened.open(path);
-    requireSameText(set, labels);
-    tests.set(name, set);
-  }
+  for (const [name, path] of paths) tests.set(name, await opened.open(path));
+  using loaded = new LoadedImages();
+  for (const [name, set] of files) await loaded.load(name, set);
+  const images = loaded.images();
+  requireImages(images, labels, wished.projection.batch);
+  const amounts = readAmounts(args, {
+    count: images.synthetic.count,
+    batch: wished.projection.batch,
+  });
+  const plan: SynoodAblationPlan = { ...wished, amounts };
   using ctx = await openTraining(args, terminal, "kernel-variant");
+  const mcm = await fittedMcm(labels, ctx);
+  requireCompatible(files.get("train")!, [...files.values(), ...tests.values()]);
+  for (const set of tests.values()) {
+    requireSameText(set, labels);
+    requireFit(mcm, set);
+  }
   const ablation = new SynoodAblation(context, {
     ctx,
     executor: executorOn(ctx),
@@ -114,9 +121,42 @@ async function runAblate(context: CommandContext): Promise<void> {
     tests,
     plan,
   });
-  const seeds = await ablation.run(await fittedMcm(labels, ctx));
-  for (const features of loaded.values()) features[Symbol.dispose]();
+  const seeds = await ablation.run(mcm);
   await writeResults(context, { ctx, labels, plan, seeds, sheet });
+}
+
+/** Options that name images which trainings see. */
+const IMAGE_OPTIONS = ["train", "synthetic", "neg-images"] as const;
+
+/** Image features that are disposed of together. */
+class LoadedImages implements Disposable {
+  readonly #loaded: Map<string, ImageFeatures> = new Map();
+
+  async load(name: string, set: FeatureSet): Promise<void> {
+    this.#loaded.set(name, await loadImageFeatures(set));
+  }
+
+  images(): AblationImages {
+    const labelled = this.#loaded.get("neg-images");
+    return {
+      id: this.#loaded.get("train")!,
+      synthetic: this.#loaded.get("synthetic")!,
+      ...(labelled === undefined ? {} : { labelled }),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    for (const features of this.#loaded.values()) features[Symbol.dispose]();
+  }
+}
+
+/** Refuses images that one of the trainings would refuse, before the first of them. */
+function requireImages(images: AblationImages, labels: LabelSet, batch: number): void {
+  const { id, synthetic, labelled } = images;
+  requirePairs({ id, synthetic }, labels, { purpose: "train the projection", batch });
+  const purpose = { purpose: "tune labels", batch };
+  requireSynthetic(synthetic, labels, purpose);
+  if (labelled !== undefined) requireSynthetic(labelled, labels, purpose);
 }
 
 /** Scores run where trainings run. */
@@ -168,27 +208,33 @@ async function writeResults(
   }
 }
 
-function readPlan(args: Arguments, count: number): SynoodAblationPlan {
-  const projection = readProjectionSettings(args);
+/** What is varied, but for the numbers of images, which depend on how many there are. */
+function readPlan(args: Arguments): Omit<SynoodAblationPlan, "amounts"> {
+  const settings = readJointSettings(args);
+  const seeds = args.number("seeds", { minimum: 1, maximum: 100, integer: true })!;
+  if (settings.projection.seed + seeds > 2 ** 32) {
+    throw new UsageError(`The options --seed and --seeds name seeds above ${2 ** 32 - 1}`);
+  }
+  return { ...settings, seeds, groups: args.number("groups", { minimum: 1, integer: true }) };
+}
+
+/** Numbers of near-boundary images, ascending, up to all of them; label tuning takes a batch. */
+function readAmounts(
+  args: Arguments,
+  { count, batch }: { readonly count: number; readonly batch: number },
+): number[] {
   const list = args.text("amounts");
-  const least = Math.ceil(projection.batch / 2);
   const amounts = list === undefined
-    ? [8, 4, 2].map((part) => Math.floor(count / part)).filter((amount) => amount >= least)
+    ? [8, 4, 2].map((part) => Math.floor(count / part)).filter((amount) => amount >= batch)
     : list.split(",").map((text) => text.trim() === "" ? NaN : Number(text));
-  const sound = (amount: number) => Number.isInteger(amount) && amount >= least && amount <= count;
+  const sound = (amount: number) => Number.isInteger(amount) && amount >= batch && amount <= count;
   if (!amounts.every(sound)) {
     throw new UsageError(
-      `The option --amounts must list whole numbers from ${least}, half a batch, to the ${count} ` +
+      `The option --amounts must list whole numbers from ${batch}, a batch, to the ${count} ` +
         `images that there are: it is "${list}"`,
     );
   }
-  return {
-    projection,
-    tuning: readTuningSettings(args),
-    amounts: [...new Set([...amounts, count])].sort((a, b) => a - b),
-    seeds: args.number("seeds", { minimum: 1, maximum: 100, integer: true })!,
-    groups: args.number("groups", { minimum: 1, integer: true }),
-  };
+  return [...new Set([...amounts, count])].sort((a, b) => a - b);
 }
 
 /** Energies and pairs of the images that are trained on. */
@@ -207,7 +253,7 @@ async function synthesisSections(folder: string | undefined): Promise<AblationSe
     source: `data:image/png;base64,${png.toBase64()}`,
     description: "Source images above near-boundary images",
   };
-  if (before.length < kept.length) return [sheet];
+  if (kept.length === 0 || before.length < kept.length) return [sheet];
   const crossed = kept.filter(({ crossed }) => crossed === true).length;
   const boundary = manifest.boundary === null
     ? ""

@@ -239,24 +239,29 @@ async function runGenerate(context: CommandContext): Promise<void> {
   }
 }
 
-function readSettings(args: Arguments): SynthesisSettings {
-  const whole = (minimum: number) => ({ minimum, integer: true, maximum: 2 ** 32 - 1 });
-  const boundary = args.number("boundary");
+/** The settings that options ask for, whose names may begin with something. */
+export function readSettings(args: Arguments, prefix = ""): SynthesisSettings {
+  const whole = (name: string, minimum: number) =>
+    args.number(prefix + name, { minimum, integer: true, maximum: 2 ** 32 - 1 })!;
+  const number = (name: string) => args.number(prefix + name)!;
+  const choice = <K extends keyof SynthesisSettings>(name: string) =>
+    args.need(prefix + name) as SynthesisSettings[K];
+  const boundary = args.number(`${prefix}boundary`);
   return asUsage(() =>
     requireSynthesisSettings({
-      steps: args.number("steps", whole(1))!,
-      strength: args.number("strength")!,
-      guidance: args.number("guidance")!,
-      iterations: args.number("iterations", whole(0))!,
-      count: args.need("count") as SynthesisSettings["count"],
-      rate: args.number("rate")!,
-      gradientBy: args.need("gradient-by") as SynthesisSettings["gradientBy"],
-      loss: args.need("loss") as SynthesisSettings["loss"],
-      temperature: args.number("temperature")!,
+      steps: whole("steps", 1),
+      strength: number("strength"),
+      guidance: number("guidance"),
+      iterations: whole("iterations", 0),
+      count: choice<"count">("count"),
+      rate: number("rate"),
+      gradientBy: choice<"gradientBy">("gradient-by"),
+      loss: choice<"loss">("loss"),
+      temperature: number("temperature"),
       ...(boundary === undefined ? {} : { boundary }),
-      quantile: args.number("quantile")!,
-      filter: args.need("filter") as SynthesisSettings["filter"],
-      seed: args.number("seed", whole(0))!,
+      quantile: number("quantile"),
+      filter: choice<"filter">("filter"),
+      seed: whole("seed", 0),
     })
   );
 }
@@ -275,7 +280,7 @@ function requireOptions(args: Arguments): void {
 }
 
 /** Finds out before the work that a model is no classifier of images. */
-function requireClassifier({ model, inspection }: OpenModel): void {
+export function requireClassifier({ model, inspection }: OpenModel): void {
   completePreprocessing(inspection);
   if (inspection.logits !== undefined) return;
   throw new UserError(

@@ -6,17 +6,16 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { loadLabelSet, readDiffusionFolder } from "../methods/mod.ts";
+import { openVisionLanguage } from "../onnx/mod.ts";
+import { UserError } from "../runtime/mod.ts";
 import { type Arguments, type OptionSpec, parseCommandLine, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
-import { TRAINING_DEVICE_OPTION } from "./_lbf.ts";
-import { parseNamed } from "./_named.ts";
-import { exists, runStage, type Stage } from "./_stages.ts";
-import {
-  PROJECTION_OPTIONS,
-  readProjectionSettings,
-  readTuningSettings,
-  TUNING_OPTIONS,
-} from "./_synood_training.ts";
+import { ID_SET, testSetPaths } from "./_evaluation_options.ts";
+import { openSource } from "./_image_source.ts";
+import { openModel, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
+import { exists, runStage } from "./_stages.ts";
+import { PROJECTION_OPTIONS, readJointSettings, TUNING_OPTIONS } from "./_synood_training.ts";
 import { makeFolder } from "./_tagood.ts";
 import { calibrateCommand } from "./calibrate.ts";
 import { synoodAblateCommand } from "./synood_ablate.ts";
@@ -24,7 +23,12 @@ import { synoodContextsCommand } from "./synood_contexts.ts";
 import { synoodEvalCommand } from "./synood_eval.ts";
 import { synoodFeaturesCommand } from "./synood_features.ts";
 import { synoodFitCommand } from "./synood_fit.ts";
-import { SETTINGS_OPTIONS as GENERATE_OPTIONS, synoodGenerateCommand } from "./synood_generate.ts";
+import {
+  readSettings,
+  requireClassifier,
+  SETTINGS_OPTIONS as GENERATE_OPTIONS,
+  synoodGenerateCommand,
+} from "./synood_generate.ts";
 import { synoodLabelsCommand } from "./synood_labels.ts";
 import { synoodProjectCommand } from "./synood_project.ts";
 import { synoodTuneLabelsCommand } from "./synood_tune_labels.ts";
@@ -123,12 +127,22 @@ interface RunSources {
 }
 
 async function runAll(context: CommandContext): Promise<void> {
-  const { args, terminal } = context;
+  const { args, terminal, signal } = context;
   const work = args.need("work");
   const given = givenSources(args);
-  requireNumbers(args);
+  const least = requireOptions(args);
+  const run = new Run(context, work);
+  await run.requireFiles();
+  if (given !== undefined) await requireImages(given, least);
   await makeFolder(work);
-  await new Run(context, work).all(given ?? await drawWorld(context, work));
+  try {
+    const sources = given ?? await drawWorld(context, work);
+    if (given === undefined) await requireImages(sources, least);
+    await run.all(sources);
+  } catch (error) {
+    if (signal.aborted) terminal.note("What is finished is kept; the same command goes on");
+    throw error;
+  }
   terminal.print(
     `\nReport: ${join(work, "report.html")}\n` +
       `Detector with a threshold: ${join(work, "calibrated.safetensors")}`,
@@ -140,12 +154,29 @@ class Run {
   readonly #args: Arguments;
   readonly #work: string;
   readonly #model: string;
+  readonly #diffusion: string;
+  readonly #classifier: string;
 
   constructor(context: CommandContext, work: string) {
+    const { args } = context;
     this.#context = context;
-    this.#args = context.args;
+    this.#args = args;
     this.#work = work;
-    this.#model = context.args.text("model") ?? SHIPPED("world-clip");
+    this.#model = args.text("model") ?? SHIPPED("world-clip");
+    this.#diffusion = args.text("diffusion") ?? SHIPPED("world-diffusion");
+    this.#classifier = args.text("classifier") ?? SHIPPED("world-classifier.onnx");
+  }
+
+  /** Finds out that a file is missing before the stages that come before its own. */
+  async requireFiles(): Promise<void> {
+    for (const name of ["words", "words-adjectives", "contexts", "tagger"]) {
+      const path = this.#args.text(name);
+      if (path === undefined || await exists(path)) continue;
+      throw new UserError(`Cannot read "${path}": there is no such file`);
+    }
+    await using _model = await openVisionLanguage(this.#model, { parts: ["image"] });
+    await readDiffusionFolder(this.#diffusion);
+    requireClassifier(await openModel(this.#classifier));
   }
 
   async all(sources: RunSources): Promise<void> {
@@ -218,6 +249,7 @@ class Run {
     ]);
     return await this.#images("synthetic", [
       ...["--images", train, "--contexts", contexts, ...perClass],
+      ...this.#wished(SYNTHESIS_OPTIONS),
     ]);
   }
 
@@ -229,9 +261,7 @@ class Run {
       out,
       options: [
         ...options,
-        ...["--diffusion", this.#args.text("diffusion") ?? SHIPPED("world-diffusion")],
-        ...["--classifier", this.#args.text("classifier") ?? SHIPPED("world-classifier.onnx")],
-        ...this.#wished(SYNTHESIS_OPTIONS),
+        ...["--diffusion", this.#diffusion, "--classifier", this.#classifier],
       ],
       isDone: (folder) => exists(join(folder, "synthetic.tsv")),
       traces: [join(out, "manifest.json")],
@@ -243,37 +273,43 @@ class Run {
     options: readonly string[],
     of: { readonly labels: string; readonly synthesis: string },
   ): Promise<void> {
-    const count = this.#args.number("neg-images", { minimum: 0, integer: true })!;
-    const labelled = count === 0 ? [] : [
-      "--neg-images",
-      await this.#features(
-        "neg-images",
-        join(
-          await this.#images("neg-images", ["--negatives", of.labels, "--limit", String(count)]),
-          "synthetic.tsv",
-        ),
-        of.labels,
-      ),
-    ];
-    await runStage(this.#context, {
-      command: synoodAblateCommand,
-      options: [
-        ...[...options, ...labelled, "--synthesis", of.synthesis],
-        ...this.#wished([...PROJECTION_OPTIONS, ...TUNING_OPTIONS]),
-        ...[...this.#device(), "--html", join(this.#work, "report.html")],
-      ],
-    });
+    const labelled = await this.#labelled(of.labels);
+    await this.#stage(synoodAblateCommand, "report.html", [
+      ...[...options, ...labelled, "--synthesis", of.synthesis],
+      ...this.#wished([...PROJECTION_OPTIONS, ...TUNING_OPTIONS]),
+      ...this.#device(),
+    ], "html");
+  }
+
+  /** Images of negative labels, if they are asked for; no source says which of them to keep. */
+  async #labelled(labels: string): Promise<string[]> {
+    const count = this.#args.number("neg-images")!;
+    if (count === 0) return [];
+    const { negatives } = await loadLabelSet(labels);
+    const each = Math.ceil(count / negatives.length);
+    const images = await this.#images("neg-images", [
+      ...["--negatives", labels, "--limit", String(Math.ceil(count / each))],
+      ...each === 1 ? [] : ["--per-label", String(each)],
+      ...this.#wished(SYNTHESIS_OPTIONS.filter(({ name }) => name !== `${SYNTHESIS}filter`)),
+    ]);
+    const listed = join(images, "synthetic.tsv");
+    return ["--neg-images", await this.#features("neg-images", listed, labels)];
   }
 
   #features(name: string, images: string, labels: string): Promise<string> {
-    return this.#stage(synoodFeaturesCommand, `features-${name}.safetensors`, [
+    return this.#stage(synoodFeaturesCommand, `features-${encodeURIComponent(name)}.safetensors`, [
       ...["--model", this.#model, "--images", images, "--text", labels],
     ]);
   }
 
-  async #stage(command: Command, name: string, options: readonly string[]): Promise<string> {
+  async #stage(
+    command: Command,
+    name: string,
+    options: readonly string[],
+    outOption = "out",
+  ): Promise<string> {
     const out = join(this.#work, name);
-    await runStage(this.#context, { command, out, options } satisfies Stage);
+    await runStage(this.#context, { command, out, outOption, options });
     return out;
   }
 
@@ -297,14 +333,14 @@ const WORLD_SHARE = "0.5";
 
 function givenSources(args: Arguments): RunSources | undefined {
   const [train, val, id] = [args.text("train"), args.text("val"), args.text("id")];
-  const ood = new Map(
-    parseNamed("ood", args.all("ood")).map(({ name, value }) => [name, value]),
-  );
   const named = [train, val, id].filter((path) => path !== undefined).length;
-  if (named === 0 && ood.size === 0) return undefined;
-  if (named < 3 || ood.size === 0) {
+  const sets = args.all("ood").length;
+  if (named === 0 && sets === 0) return undefined;
+  if (named < 3 || sets === 0) {
     throw new UsageError("The options --train, --val, --id and --ood go together: give all");
   }
+  const ood = testSetPaths(args);
+  ood.delete(ID_SET);
   return { train: train!, val: val!, id: id!, ood };
 }
 
@@ -329,14 +365,56 @@ async function drawWorld(context: CommandContext, work: string): Promise<RunSour
   };
 }
 
-/** Finds out that a number makes no sense before the stages that come before its own. */
-function requireNumbers(args: Arguments): void {
-  args.number("per-class", { minimum: 1, integer: true });
-  args.number("neg-images", { minimum: 0, integer: true });
+/** How many pairs of images a run makes, and how many its trainings take at least. */
+interface Least {
+  readonly perClass: number;
+  readonly batch: number;
+}
+
+/** Finds out that options make no sense before the stages that come before their own. */
+function requireOptions(args: Arguments): Least {
+  const perClass = args.number("per-class", { minimum: 1, integer: true })!;
+  const labelled = args.number("neg-images", { minimum: 0, integer: true })!;
+  if (args.number("share", { minimum: 0, maximum: 1 }) === 0) {
+    throw new UsageError("The option --share must be above 0");
+  }
+  if (args.text("words-adjectives") !== undefined && args.text("words") === undefined) {
+    throw new UsageError("The option --words-adjectives needs --words");
+  }
+  if (args.text("contexts") !== undefined && args.text("tagger") !== undefined) {
+    throw new UsageError("The options --contexts and --tagger exclude each other: give one");
+  }
+  readSettings(args, SYNTHESIS);
   const options = [...PROJECTION_OPTIONS, ...TUNING_OPTIONS];
-  const parsed = parseCommandLine(wishedOf(args, options), options, []);
-  readProjectionSettings(parsed);
-  readTuningSettings(parsed);
+  const { batch } = readJointSettings(
+    parseCommandLine(wishedOf(args, options), options, []),
+  ).projection;
+  if (labelled > 0 && labelled < batch) {
+    throw new UsageError(
+      `The option --neg-images must be 0, or ${batch} and more, as a batch takes: it is ${labelled}`,
+    );
+  }
+  return { perClass, batch };
+}
+
+/** Finds out that there are no images, or too few, before the stages that come before theirs. */
+async function requireImages(
+  { train, val, id, ood }: RunSources,
+  { perClass, batch }: Least,
+): Promise<void> {
+  const labels = "folder";
+  const { path, classNames } = await openSource(train, { option: "train", labels, seed: 0 });
+  const pairs = perClass * classNames.length;
+  if (pairs < batch) {
+    throw new UsageError(
+      `Cannot train with ${pairs} images, ${perClass} of each class of "${path}": a batch takes ` +
+        `${batch}; name a smaller --batch, or more with --per-class`,
+    );
+  }
+  for (const [option, source] of [["val", val], ["id", id]] as const) {
+    await openSource(source, { option, labels, seed: 0 });
+  }
+  for (const source of ood.values()) await openSource(source, { option: "ood", labels, seed: 0 });
 }
 
 /** Options that are not what they are anyway, as the stages have them. */

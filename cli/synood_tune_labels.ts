@@ -6,7 +6,6 @@
 
 import {
   type LabelsTuned,
-  type ProjectionSettings,
   saveLabelSet,
   saveProjection,
   type SynoodRun,
@@ -28,7 +27,7 @@ import {
   openProjection,
   printTrained,
   PROJECTION_ONLY_OPTIONS,
-  readProjectionSettings,
+  readJointSettings,
   readTuningSettings,
   shownRun,
   trainedMetadata,
@@ -180,8 +179,7 @@ async function runSeparate(context: CommandContext, out: string): Promise<void> 
 
 async function runJoint(context: CommandContext, out: string): Promise<void> {
   const { args, terminal } = context;
-  const projection: ProjectionSettings = readProjectionSettings(args);
-  const tuning = readTuningSettings(args);
+  const { projection, tuning } = readJointSettings(args);
   const labels = await openLabels(args.need("labels"));
   const id = await openImageFeatures(args.need("id"), context);
   using _id = id.value;

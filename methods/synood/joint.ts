@@ -114,7 +114,23 @@ const PURPOSE = "train the projection and labels jointly";
  * ```
  */
 export async function trainJointly(options: JointTrainOptions): Promise<JointTrained> {
-  const { projection, tuning, labels, synthetic, ctx, signal } = options;
+  const { projection, labels, synthetic, ctx, signal } = options;
+  requireJointSettings(options);
+  requirePairs(options, labels, { purpose: PURPOSE, batch: projection.batch });
+  const assignment = options.assignment ??
+    await assignNegatives(ctx, synthetic, labels, { signal });
+  using training = new JointTraining(options, assignment);
+  return { ...await training.run(), assignment };
+}
+
+/**
+ * Checks the settings of a joint training.
+ *
+ * @throws {UserError} When a number is out of its range, or the two do not go together.
+ */
+export function requireJointSettings(
+  { projection, tuning }: Pick<JointTrainOptions, "projection" | "tuning">,
+): void {
   requireProjectionSettings(projection);
   requireLabelTuningSettings(tuning);
   if (projection.labelSet === "negatives") {
@@ -125,11 +141,6 @@ export async function trainJointly(options: JointTrainOptions): Promise<JointTra
   if (projection.batch % 2 !== 0) {
     throw new UserError(`Cannot ${PURPOSE}: a batch of ${projection.batch} has no whole pairs`);
   }
-  requirePairs(options, labels, { purpose: PURPOSE, batch: projection.batch });
-  const assignment = options.assignment ??
-    await assignNegatives(ctx, synthetic, labels, { signal });
-  using training = new JointTraining(options, assignment);
-  return { ...await training.run(), assignment };
 }
 
 class JointTraining implements Disposable {
