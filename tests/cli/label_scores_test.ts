@@ -1,7 +1,10 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { encodeSafetensors } from "../../data/mod.ts";
 import { Rng } from "../../kernels/random/mod.ts";
-import { formatTextLabels } from "../../methods/mod.ts";
+import { formatTextLabels, saveLabelSet } from "../../methods/mod.ts";
+import { readModel } from "../../onnx/mod.ts";
+import { writeClip } from "../_support/clip.ts";
+import { assertClose, TOLERANCE } from "../_support/tolerance.ts";
 import {
   assertRefused,
   featureArrays,
@@ -10,6 +13,7 @@ import {
   type Workshop,
   workshop,
   writeFeatureFile,
+  writeImages,
 } from "./_workshop.ts";
 
 const HERE = ["--device", "reference"];
@@ -99,4 +103,42 @@ Deno.test("ood eval says why a classifier's features have no scores on labels", 
   for (const name of ["mcm", "neg_label", "csp"]) {
     assertStringIncludes(all.notes, `Left out ${name}: Cannot score with "${name}": ${says}`);
   }
+});
+
+Deno.test("a detector of labels judges images by their encoder, and is joined to it", async () => {
+  await using shop = await workshop();
+  const { file } = shop;
+  const width = 24;
+  await writeClip(file("clip"), { vocabulary: 600, length: 12, side: 32, embed: width });
+  const rng = new Rng(4);
+  const text = Float32Array.from({ length: 5 * width }, () => rng.normal());
+  for (let start = 0; start < text.length; start += width) {
+    const row = text.subarray(start, start + width);
+    const length = Math.hypot(...row);
+    row.forEach((value, i) => row[i] = value / length);
+  }
+  const set = { ...NAMES, text, width, logitScale: 10, model: "" };
+  await saveLabelSet(file("labels.st"), set);
+  await writeImages(file("images"), 9);
+  await succeed(
+    ...["synood", "features", "--model", file("clip"), "--images", file("images")],
+    ...["--text", file("labels.st"), "--labels", "none", "--out", file("f.st")],
+    ...["--device", "wasm"],
+  );
+  await succeed(
+    ...["fit", "--method", "neg_label", "--train", file("f.st"), "--id", file("f.st")],
+    ...["--out", file("d.st"), ...HERE],
+  );
+  const scores = async (...of: string[]) => {
+    const { out } = await succeed("score", "--detector", file("d.st"), "--json", ...of);
+    const { verdicts }: { verdicts: { score: number }[] } = JSON.parse(out);
+    return verdicts.map(({ score }) => score);
+  };
+  const expected = await scores("--features", file("f.st"), ...HERE);
+  const encoder = ["--model", file("clip/vision_model.onnx")];
+  const images = ["--images", file("images"), "--device", "wasm"];
+  assertClose(await scores(...encoder, ...images), expected, TOLERANCE.provider);
+  await succeed("export", "--detector", file("d.st"), ...encoder, "--out", file("joined.onnx"));
+  const { graph } = await readModel(file("joined.onnx"));
+  assertEquals(graph.outputs.map(({ name }) => name), ["score"]);
 });
