@@ -5,6 +5,7 @@
  */
 
 import { createHash } from "node:crypto";
+import { dirname } from "node:path";
 import { alignLabels, type ImageSet } from "../data/mod.ts";
 import {
   DEFAULT_PROMPT,
@@ -228,7 +229,7 @@ async function runGenerate(context: CommandContext): Promise<void> {
   stages.finish();
   await writePairLists(args.need("out"), {
     images: report.images,
-    root: images?.path ?? args.need("out"),
+    root: images === undefined ? undefined : await rootOf(images),
   });
   noteSkipped(report.skipped, terminal, "; manifest.json lists all");
   if (args.flag("json")) {
@@ -237,6 +238,13 @@ async function runGenerate(context: CommandContext): Promise<void> {
   } else {
     terminal.print(describe(report));
   }
+}
+
+/** The folder that images lie in: that of the list where they are listed; none if they are no files. */
+async function rootOf(images: ImageSet): Promise<string | undefined> {
+  if ((await images.item(0)).path === undefined) return undefined;
+  const { isFile } = await Deno.stat(images.path);
+  return isFile ? dirname(images.path) : images.path;
 }
 
 /** The settings that options ask for, whose names may begin with something. */

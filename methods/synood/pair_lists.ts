@@ -23,10 +23,11 @@ const SYNTHETIC = "synthetic.tsv";
 
 /**
  * Writes `sources.tsv` and `synthetic.tsv` into a run's folder: the n-th line of the one is what the
- * n-th line of the other was made from. Images that the filter did not keep are left out.
+ * n-th line of the other was made from. Images that the filter did not keep are left out. A line is a
+ * path, a tab and a class, or, where these would not come back from such a line, JSON.
  *
  * @param folder The run's folder.
- * @param run Its images, and the folder that their sources lie in.
+ * @param run Its images, and the folder that their sources lie in; none where sources are no files.
  * @returns The lists.
  * @throws {UserError} When a list cannot be written.
  *
@@ -52,22 +53,50 @@ const SYNTHETIC = "synthetic.tsv";
  */
 export async function writePairLists(
   folder: string,
-  run: { readonly images: readonly SyntheticImage[]; readonly root: string },
+  run: { readonly images: readonly SyntheticImage[]; readonly root: string | undefined },
 ): Promise<PairLists> {
   const kept = run.images.filter(({ kept }) => kept);
-  const whole = kept.every(({ source }) => source !== null);
-  const listed = (path: string, { class: name }: SyntheticImage) => `${path}\t${name}\n`;
   const write = async (name: string, pathOf: (image: SyntheticImage) => string) => {
     const path = join(folder, name);
-    await writeFileAtomic(path, kept.map((image) => listed(pathOf(image), image)).join(""));
+    await writeFileAtomic(path, kept.map((image) => lineOf(pathOf(image), image)).join(""));
     return path;
   };
-  const root = resolve(run.root);
-  const sourceOf = (source: string) =>
-    isAbsolute(source) ? source : relative(resolve(folder), join(root, source));
+  const sources = await sourcePaths(folder, { images: kept, root: run.root });
   return {
-    sources: whole ? await write(SOURCES, ({ source }) => sourceOf(source!)) : undefined,
+    sources: sources === undefined ? undefined : await write(SOURCES, (image) => sources(image)),
+    // The last one: a folder that has it is whole.
     synthetic: await write(SYNTHETIC, ({ synthetic }) => synthetic),
     count: kept.length,
   };
+}
+
+/** Where sources are as seen from the run's folder; undefined where some have no file. */
+async function sourcePaths(
+  folder: string,
+  { images, root }: {
+    readonly images: readonly SyntheticImage[];
+    readonly root?: string | undefined;
+  },
+): Promise<((image: SyntheticImage) => string) | undefined> {
+  if (root === undefined || images.some(({ source }) => source === null)) return undefined;
+  // What lies above a link to a folder is not what lies above the folder.
+  const [from, to] = [folder, root].map((path) => resolve(path));
+  const [realFrom, realTo] = await Promise.all([folder, root].map(realPath));
+  const below = relative(from!, to!);
+  const base = below === relative(realFrom!, realTo!) ? below : realTo!;
+  return ({ source }) => isAbsolute(source!) ? source! : join(base, source!);
+}
+
+async function realPath(path: string): Promise<string> {
+  return await Deno.realPath(path).catch(() => resolve(path));
+}
+
+/** What a line can hold without a doubt. */
+const PLAIN_PATH = /^[^\s#{][^\t\r\n\0]*(?<!\s)$/;
+const PLAIN_CLASS = /^(?!-?\d+$)\S([^\t\r\n\0]*\S)?$/;
+
+/** A line of a list. */
+function lineOf(path: string, { class: name, label }: SyntheticImage): string {
+  const plain = PLAIN_PATH.test(path) && (PLAIN_CLASS.test(name) || name === String(label));
+  return plain ? `${path}\t${name}\n` : `${JSON.stringify({ path, label: name })}\n`;
 }

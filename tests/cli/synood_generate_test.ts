@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { openImages } from "../../data/mod.ts";
 import { readSyntheticImages, saveContexts } from "../../methods/mod.ts";
 import { writeModel } from "../../onnx/mod.ts";
 import { classifier, unet, writeDiffusion } from "../_support/diffusion.ts";
@@ -107,6 +108,33 @@ Deno.test("ood synood generate takes the prompt that the model was made for", as
   await succeed(...command(shop, "out", "--limit", "1", "--iterations", "0"));
   const { images } = await readSyntheticImages(shop.file("out"));
   assertEquals(images.map(({ prompt }) => prompt), ["a photo of sofa"]);
+});
+
+Deno.test("ood synood generate lists its sources where they are, from a folder or a list", async () => {
+  await using shop = await prepared();
+  const { file } = shop;
+  const lists = { "in/dog/000.png": ["grass"], "in/cat/000.png": ["sofa"] };
+  await saveContexts(
+    { version: 1, source: { kind: "file" }, images: lists },
+    file("listed.json"),
+  );
+  await Deno.writeTextFile(file("list.tsv"), "in/dog/000.png\tdog\nin/cat/000.png\tcat\n");
+  const listed = ["--images", file("list.tsv"), "--contexts", file("listed.json")];
+  const runs = [
+    ["folder", "in/cat/001.png", ["--limit", "2"]],
+    ["list", "in/cat/000.png", listed],
+  ] as const;
+  for (const [out, second, options] of runs) {
+    await succeed(...command(shop, out, "--iterations", "0", ...options));
+    const [sources, made] = [
+      await openImages(file(`${out}/sources.tsv`)),
+      await openImages(file(`${out}/synthetic.tsv`)),
+    ];
+    assertEquals([sources.count, made.count], [2, 2]);
+    assertEquals(sources.labels, made.labels);
+    const { path } = await sources.item(1);
+    assertEquals(await Deno.readFile(path!), await Deno.readFile(file(second)));
+  }
 });
 
 Deno.test("ood synood generate makes images of labels", async () => {
