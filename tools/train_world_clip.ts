@@ -263,6 +263,13 @@ async function write(folder: string, model: { image: OnnxModel; text: OnnxModel 
     "tokenizer_config.json": json(WORLD_TOKENIZER_CONFIG),
     "nouns.txt": WORLD_NOUNS.join("\n") + "\n",
     "adjectives.txt": WORLD_ADJECTIVES.join("\n") + "\n",
+    "vision_model.json": json({
+      name: "World CLIP, images",
+      license: "MIT",
+      input: "pixel_values",
+      preprocessing: SPEC,
+      outputs: { image_embed: "image_embeds" },
+    }),
     "oodgpu.json": json({
       name: "World CLIP",
       description: "Images and texts of data/world in one space",

@@ -173,7 +173,9 @@ interface Own {
   readonly prompt: string | undefined;
 }
 
-const OWN_KEYS = ["image_size", "context_length", "scaling_factor", "prompt"];
+/** What is for people. */
+const PLAIN_KEYS = ["name", "description", "license"];
+const OWN_KEYS = [...PLAIN_KEYS, "image_size", "context_length", "scaling_factor", "prompt"];
 
 async function readOwn(folder: string, refuse: (why: string) => UserError): Promise<Own> {
   const value = await readJson(`${folder}/oodgpu.json`) ?? {};
