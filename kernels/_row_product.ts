@@ -110,8 +110,8 @@ export interface RowProductOptions extends RowProductKind {
   /** Parts of the columns, where there are several; they take no bias. */
   readonly parts?: ColumnParts | undefined;
   /**
-   * Whether the register variant copies its operands into panels for a larger tile: plain products
-   * with the states `largest` and `logSumExp` alone. Where it pays by default, or never, as given.
+   * Whether the register variant copies its operands into panels for a larger tile, which it can for
+   * plain products with the states `largest` and `logSumExp`; `auto`: where it pays. Default no.
    */
   readonly panels?: "auto" | boolean;
   /** Upper bound of x for the load `clipped`. */

@@ -128,6 +128,7 @@ export const GROUP_PARAMETERS: readonly ParameterSpec[] = [{
   description: "Groups of negative labels whose shares are averaged; 0 and 1 take all at once",
   default: 100,
   minimum: 0,
+  maximum: 1000,
   integer: true,
   search: [1, 10, 100, 1000],
 }, {
