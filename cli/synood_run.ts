@@ -6,6 +6,7 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { writeFileAtomic } from "../data/mod.ts";
 import { loadLabelSet, readDiffusionFolder } from "../methods/mod.ts";
 import { openVisionLanguage } from "../onnx/mod.ts";
 import { UserError } from "../runtime/mod.ts";
@@ -219,8 +220,17 @@ class Run {
   async #labels(train: string): Promise<string> {
     const words = await this.#words();
     return await this.#stage(synoodLabelsCommand, "labels.safetensors", [
-      ...["--model", this.#model, "--classes", train, ...words],
+      ...["--model", this.#model, "--classes", await this.#classes(train), ...words],
     ]);
+  }
+
+  /** The folder of classes itself, or a file with the names that a list of images has. */
+  async #classes(train: string): Promise<string> {
+    if ((await Deno.stat(train)).isDirectory) return train;
+    const { classNames } = await openSource(train, { option: "train", labels: "folder", seed: 0 });
+    const path = join(this.#work, "classes.json");
+    await writeFileAtomic(path, `${JSON.stringify(classNames, undefined, 2)}\n`);
+    return path;
   }
 
   /** The words that were asked for, those of the model's folder, or WordNet's. */
@@ -403,7 +413,17 @@ async function requireImages(
   { perClass, batch }: Least,
 ): Promise<void> {
   const labels = "folder";
-  const { path, classNames } = await openSource(train, { option: "train", labels, seed: 0 });
+  const set = await openSource(train, { option: "train", labels, seed: 0 });
+  const { path, classNames } = set;
+  if (classNames.length === 0 || (await set.item(0)).path === undefined) {
+    throw new UserError(
+      `Cannot train with "${path}": ${
+        classNames.length === 0
+          ? "its images have no classes with names"
+          : "its images are no files of their own, and images are made of such files"
+      }`,
+    );
+  }
   const pairs = perClass * classNames.length;
   if (pairs < batch) {
     throw new UsageError(
