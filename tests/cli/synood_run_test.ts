@@ -80,14 +80,14 @@ function command(shop: Workshop, ...more: readonly string[]): string[] {
 
 /** Contents and times of all files of a run. */
 async function stateOf(
-  { path, file }: Workshop,
+  { file }: Workshop,
 ): Promise<Map<string, { bytes: string; time: number }>> {
   const state = new Map<string, { bytes: string; time: number }>();
   for (const line of listFiles(file("work"))) {
     const name = line.slice(0, line.lastIndexOf(" "));
     const bytes = new TextDecoder("latin1").decode(await Deno.readFile(name));
     const { mtime } = await Deno.stat(name);
-    state.set(name.slice(path.length + "/work/".length), { bytes, time: mtime!.getTime() });
+    state.set(name.slice(file("work").length + 1), { bytes, time: mtime!.getTime() });
   }
   return state;
 }
