@@ -38,8 +38,8 @@ export {
 } from "./diffusion.ts";
 export {
   type DiffusionFolder,
-  type DiffusionPart,
   diffusionHashes,
+  type DiffusionPart,
   type DiffusionValues,
   type LatentSize,
   readDiffusionFolder,
