@@ -90,9 +90,18 @@ export const synoodRunCommand: Command = {
     { name: "id", value: "SOURCE", help: "in-distribution test images" },
     { name: "ood", value: "NAME=SOURCE", help: "OOD images", multiple: true },
     { name: "per-class", value: "M", help: "images of each class to begin at", default: "20" },
-    { name: "words", value: "FILE", help: "nouns for negative labels (default WordNet's)" },
+    {
+      name: "words",
+      value: "FILE",
+      help: "nouns for negative labels (default the model's own, nouns.txt, else WordNet's)",
+    },
     { name: "words-adjectives", value: "FILE", help: "adjectives beside --words" },
-    { name: "share", value: "P", help: "of words to keep (default 0.15; of the world's 0.5)" },
+    { name: "share", value: "P", help: "of words to keep (default 0.15; of the model's own all)" },
+    {
+      name: "groups",
+      value: "N",
+      help: "groups of negative labels in the score (default 100; of the model's own words 1)",
+    },
     { name: "contexts", value: "FILE", help: "elements of the training images, a JSON file" },
     {
       name: "tagger",
@@ -196,8 +205,9 @@ class Run {
       ...this.#wished([...TUNING_OPTIONS, ...BOTH]),
       ...this.#device(),
     ]);
+    const groups = await this.#groups();
     const detector = await this.#stage(synoodFitCommand, "synood.safetensors", [
-      ...["--labels", tuned, "--projection", projection],
+      ...["--labels", tuned, "--projection", projection, ...groups],
     ]);
     const val = await this.#features("val", sources.val, labels);
     await this.#stage(calibrateCommand, "calibrated.safetensors", [
@@ -209,9 +219,9 @@ class Run {
     }
     await runStage(this.#context, {
       command: synoodEvalCommand,
-      options: ["--detector", detector, ...pairs, ...tests],
+      options: ["--detector", detector, ...pairs, ...groups, ...tests],
     });
-    await this.#ablate([...pairs, "--train", id, "--synthetic", made, ...tests], {
+    await this.#ablate([...pairs, ...groups, "--train", id, "--synthetic", made, ...tests], {
       labels,
       synthesis: synthetic,
     });
@@ -241,12 +251,23 @@ class Run {
       const both = adjectives === undefined ? [] : ["--words-adjectives", adjectives];
       return ["--words", nouns, ...both, ...share === undefined ? [] : ["--share", share]];
     }
-    const own = join(this.#model, "nouns.txt");
-    if (!await exists(own)) return share === undefined ? [] : ["--share", share];
+    if (!await this.#hasWords()) return share === undefined ? [] : ["--share", share];
     return [
-      ...["--words", own, "--words-adjectives", join(this.#model, "adjectives.txt")],
-      ...["--share", share ?? WORLD_SHARE],
+      ...["--words", join(this.#model, "nouns.txt")],
+      ...["--words-adjectives", join(this.#model, "adjectives.txt")],
+      ...["--share", share ?? "1"],
     ];
+  }
+
+  /** Whether the model comes with its own words and none were asked for: they are few. */
+  async #hasWords(): Promise<boolean> {
+    return this.#args.text("words") === undefined && await exists(join(this.#model, "nouns.txt"));
+  }
+
+  /** The paper's hundred groups would be of one label each where labels are few. */
+  async #groups(): Promise<string[]> {
+    const groups = this.#args.text("groups") ?? (await this.#hasWords() ? "1" : undefined);
+    return groups === undefined ? [] : ["--groups", groups];
   }
 
   async #generate(train: string): Promise<string> {
@@ -338,9 +359,6 @@ const BOTH: readonly OptionSpec[] = PROJECTION_OPTIONS.filter(({ name }) =>
   ["variant", "batch", "logit-scale", "seed"].includes(name)
 );
 
-/** Share of the words of the shipped model that become negative labels; they are few. */
-const WORLD_SHARE = "0.5";
-
 function givenSources(args: Arguments): RunSources | undefined {
   const [train, val, id] = [args.text("train"), args.text("val"), args.text("id")];
   const named = [train, val, id].filter((path) => path !== undefined).length;
@@ -384,6 +402,7 @@ interface Least {
 /** Finds out that options make no sense before the stages that come before their own. */
 function requireOptions(args: Arguments): Least {
   const perClass = args.number("per-class", { minimum: 1, integer: true })!;
+  args.number("groups", { minimum: 1, integer: true });
   const labelled = args.number("neg-images", { minimum: 0, integer: true })!;
   if (args.number("share", { minimum: 0, maximum: 1 }) === 0) {
     throw new UsageError("The option --share must be above 0");
