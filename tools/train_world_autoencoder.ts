@@ -41,9 +41,9 @@ const args = parseArgs(Deno.args, {
   string: ["out", "epochs", "batch", "rate", "seed", "share"],
   default: {
     out: "models/world-diffusion",
-    epochs: "1",
+    epochs: "0.8",
     batch: "32",
-    rate: "0.002",
+    rate: "0.003",
     seed: "1",
     share: "1",
   },

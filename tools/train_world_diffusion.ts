@@ -47,9 +47,9 @@ const args = parseArgs(Deno.args, {
   default: {
     out: "models/world-diffusion",
     clip: "models/world-clip",
-    steps: "2500",
+    steps: "2200",
     batch: "32",
-    rate: "0.001",
+    rate: "0.002",
     seed: "1",
     share: "1",
   },
