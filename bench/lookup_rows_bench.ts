@@ -1,3 +1,4 @@
+import type { ColumnVariant } from "../kernels/column_reduce/mod.ts";
 import {
   lookupRows,
   lookupRowsBytes,
@@ -16,8 +17,14 @@ const SHAPES: readonly LookupRowsShape[] = [
   { rows: 5500, samples: 128, columns: 99 },
 ];
 
-function workloads(direction: "forward" | "backward") {
-  return SHAPES.map((shape) => ({
+/** The same with tables so small that the baseline, which reads all numbers for each row, ends. */
+const SMALL_SHAPES: readonly LookupRowsShape[] = [
+  { rows: 200, samples: 128, columns: 512 },
+  { rows: 200, samples: 128, columns: 99 },
+];
+
+function workloads(shapes: readonly LookupRowsShape[], direction: "forward" | "backward") {
+  return shapes.map((shape, position) => ({
     label: `${shape.samples} of ${shape.rows} x ${shape.columns}`,
     flops: lookupRowsFlops(shape, direction),
     bytes: lookupRowsBytes(shape, direction),
@@ -31,26 +38,30 @@ function workloads(direction: "forward" | "backward") {
         index: ctx.upload(Int32Array.from({ length: samples }, () => rng.integer(rows)), [samples]),
       };
     },
-    slow: direction === "backward",
+    slow: position > 0,
   }));
 }
 
+type Inputs = ReturnType<ReturnType<typeof workloads>[number]["prepare"]>;
+
+const gradient = (variant: ColumnVariant) => (ctx: GpuContext, { rows, dY, index }: Inputs) =>
+  void lookupRowsGradient(ctx, { dY, index }, { rows, variant });
+
 await benchKernel("lookupRows", {
-  shapes: workloads("forward"),
+  shapes: workloads(SHAPES, "forward"),
   variants: {
-    naive: (ctx, inputs) => void lookupRows(ctx, inputs, { variant: "naive" }),
-    vector: (ctx, inputs) => void lookupRows(ctx, inputs, { variant: "vector" }),
+    naive: (ctx, { table, index }) => void lookupRows(ctx, { table, index }, { variant: "naive" }),
+    vector: (ctx, { table, index }) =>
+      void lookupRows(ctx, { table, index }, { variant: "vector" }),
   },
 });
 
 await benchKernel("lookupRowsGradient", {
-  shapes: workloads("backward"),
-  variants: {
-    naive: (ctx, { rows, ...inputs }) =>
-      void lookupRowsGradient(ctx, inputs, { rows, variant: "naive" }),
-    serial: (ctx, { rows, ...inputs }) =>
-      void lookupRowsGradient(ctx, inputs, { rows, variant: "serial" }),
-    tree: (ctx, { rows, ...inputs }) =>
-      void lookupRowsGradient(ctx, inputs, { rows, variant: "tree" }),
-  },
+  shapes: workloads(SMALL_SHAPES, "backward"),
+  variants: { naive: gradient("naive"), serial: gradient("serial"), tree: gradient("tree") },
+});
+
+await benchKernel("lookupRowsGradient of large tables", {
+  shapes: workloads(SHAPES, "backward"),
+  variants: { serial: gradient("serial"), tree: gradient("tree") },
 });
