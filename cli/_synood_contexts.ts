@@ -22,12 +22,13 @@ import {
 } from "../methods/mod.ts";
 import { requireNet } from "../methods/synood/endpoint.ts";
 import { patternOfNoTag } from "../methods/synood/tag_elements.ts";
-import { extractFeatures, type ExtractionDevice, loadSidecar } from "../onnx/mod.ts";
+import { loadSidecar } from "../onnx/mod.ts";
 import { UserError } from "../runtime/mod.ts";
 import { type Arguments, asUsage, type OptionSpec, UsageError } from "./_arguments.ts";
 import type { CommandContext } from "./_command.ts";
 import { MODEL_DEVICE_OPTION } from "./_device.ts";
 import { noteSkipped } from "./_skipped.ts";
+import { extractTagLogits } from "./_tag_logits.ts";
 
 /** Options of the source that is a tagger; what holds without them stands in their help. */
 export const TAGGER_OPTIONS: readonly OptionSpec[] = [
@@ -263,29 +264,13 @@ interface TaggerWork {
 }
 
 async function readTags(
-  { args, terminal, signal }: CommandContext,
+  context: CommandContext,
   images: ImageSet,
   { model, threshold, rule, vocabulary }: TaggerWork,
 ): Promise<ReadElements> {
+  const { args, signal } = context;
   const work = args.text("work") ?? `${withoutJson(args.need("out"))}.safetensors`;
-  using progress = terminal.progress("tag", images.count, { unit: "images" });
-  const { skipped } = await extractFeatures({
-    model,
-    images,
-    out: work,
-    keys: ["tag_logits"],
-    device: args.need("device") as ExtractionDevice,
-    resume: args.flag("resume"),
-    strict: args.flag("strict"),
-    signal,
-    onStart: ({ deviceName, batch }) =>
-      terminal.note(`Running on ${deviceName}, ${batch} images at a time`),
-    onProgress: ({ done }) => progress.update(done),
-  });
-  progress.finish();
-  signal.throwIfAborted();
-  noteSkipped(skipped, terminal);
-  terminal.note(`Kept the tag logits in ${work}`);
+  const skipped = await extractTagLogits(context, { model, images, out: work });
   const synonyms = new Map(vocabulary?.classes.map((entry) => [entry.class, entry.tags]));
   await using set = await openFeatures(work);
   const given = await tagElements(set, {

@@ -12,9 +12,9 @@ import { openVisionLanguage } from "../onnx/mod.ts";
 import { UserError } from "../runtime/mod.ts";
 import { type Arguments, type OptionSpec, parseCommandLine, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
-import { ID_SET, testSetPaths } from "./_evaluation_options.ts";
 import { openSource } from "./_image_source.ts";
 import { openModel, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
+import { drawnWorld, givenSources, type RunSources } from "./_run_sources.ts";
 import { exists, runStage } from "./_stages.ts";
 import { PROJECTION_OPTIONS, readJointSettings, TUNING_OPTIONS } from "./_synood_training.ts";
 import { makeFolder } from "./_tagood.ts";
@@ -33,7 +33,6 @@ import {
 import { synoodLabelsCommand } from "./synood_labels.ts";
 import { synoodProjectCommand } from "./synood_project.ts";
 import { synoodTuneLabelsCommand } from "./synood_tune_labels.ts";
-import { worldCommand } from "./world.ts";
 
 /** Files that the project ships. */
 const SHIPPED = (path: string) => fileURLToPath(new URL(`../models/${path}`, import.meta.url));
@@ -128,14 +127,6 @@ export const synoodRunCommand: Command = {
   run: runAll,
 };
 
-/** Images of a run. */
-interface RunSources {
-  readonly train: string;
-  readonly val: string;
-  readonly id: string;
-  readonly ood: ReadonlyMap<string, string>;
-}
-
 async function runAll(context: CommandContext): Promise<void> {
   const { args, terminal, signal } = context;
   const work = args.need("work");
@@ -146,7 +137,7 @@ async function runAll(context: CommandContext): Promise<void> {
   if (given !== undefined) await requireImages(given, least);
   await makeFolder(work);
   try {
-    const sources = given ?? await drawWorld(context, work);
+    const sources = given ?? await drawnWorld(context, work, WORLD_COUNTS);
     if (given === undefined) await requireImages(sources, least);
     await run.all(sources);
   } catch (error) {
@@ -358,40 +349,6 @@ class Run {
 const BOTH: readonly OptionSpec[] = PROJECTION_OPTIONS.filter(({ name }) =>
   ["variant", "batch", "logit-scale", "seed"].includes(name)
 );
-
-function givenSources(args: Arguments): RunSources | undefined {
-  const [train, val, id] = [args.text("train"), args.text("val"), args.text("id")];
-  const named = [train, val, id].filter((path) => path !== undefined).length;
-  const sets = args.all("ood").length;
-  if (named === 0 && sets === 0) return undefined;
-  if (named < 3 || sets === 0) {
-    throw new UsageError("The options --train, --val, --id and --ood go together: give all");
-  }
-  const ood = testSetPaths(args);
-  ood.delete(ID_SET);
-  return { train: train!, val: val!, id: id!, ood };
-}
-
-async function drawWorld(context: CommandContext, work: string): Promise<RunSources> {
-  const world = join(work, "world");
-  await runStage(context, {
-    command: worldCommand,
-    options: [
-      ...["--out", world],
-      ...Object.entries(WORLD_COUNTS).flatMap(([name, count]) => [`--${name}`, count]),
-    ],
-  });
-  return {
-    train: join(world, "train"),
-    val: join(world, "val"),
-    id: join(world, "test"),
-    ood: new Map([
-      ["near", join(world, "near-ood")],
-      ["background", join(world, "background")],
-      ["far", join(world, "far-ood")],
-    ]),
-  };
-}
 
 /** How many pairs of images a run makes, and how many its trainings take at least. */
 interface Least {

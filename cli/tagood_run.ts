@@ -6,10 +6,10 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Arguments, parseCommandLine, UsageError } from "./_arguments.ts";
+import { type Arguments, parseCommandLine } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { TRAINING_DEVICE_OPTION } from "./_lbf.ts";
-import { parseNamed } from "./_named.ts";
+import { drawnWorld, givenSources, type RunSources } from "./_run_sources.ts";
 import { runStage } from "./_stages.ts";
 import { makeFolder, stageFile } from "./_tagood.ts";
 import { calibrateCommand } from "./calibrate.ts";
@@ -17,7 +17,6 @@ import { tagoodEvalCommand } from "./tagood_eval.ts";
 import { tagoodFeaturesCommand } from "./tagood_features.ts";
 import { readSettings, SETTINGS_OPTIONS, tagoodTrainCommand } from "./tagood_train.ts";
 import { tagoodVocabCommand } from "./tagood_vocab.ts";
-import { worldCommand } from "./world.ts";
 
 const TAGGER = fileURLToPath(new URL("../models/world-tagger.onnx", import.meta.url));
 
@@ -72,14 +71,6 @@ export const tagoodRunCommand: Command = {
   run: runAll,
 };
 
-/** Images of a run. */
-interface RunSources {
-  readonly train: string;
-  readonly val: string;
-  readonly id: string;
-  readonly ood: ReadonlyMap<string, string>;
-}
-
 async function runAll(context: CommandContext): Promise<void> {
   const { args, terminal } = context;
   const work = args.need("work");
@@ -89,7 +80,7 @@ async function runAll(context: CommandContext): Promise<void> {
   const file = (name: string) => join(work, name);
   const run = (command: Command, out: string, options: readonly string[]) =>
     runStage(context, { command, out, options });
-  const sources = given ?? await drawWorld(context, work);
+  const sources = given ?? await drawnWorld(context, work, WORLD_COUNTS);
   const device = ["--device", args.need("device")];
   const model = ["--model", args.text("model") ?? TAGGER];
   const vocabulary = file("vocabulary.json");
@@ -132,40 +123,6 @@ async function runAll(context: CommandContext): Promise<void> {
     ],
   });
   terminal.print(`\nReport: ${report}\nDetector with a threshold: ${calibrated}`);
-}
-
-function givenSources(args: Arguments): RunSources | undefined {
-  const [train, val, id] = [args.text("train"), args.text("val"), args.text("id")];
-  const ood = new Map(
-    parseNamed("ood", args.all("ood")).map(({ name, value }) => [name, value]),
-  );
-  const named = [train, val, id].filter((path) => path !== undefined).length;
-  if (named === 0 && ood.size === 0) return undefined;
-  if (named < 3 || ood.size === 0) {
-    throw new UsageError("The options --train, --val, --id and --ood go together: give all");
-  }
-  return { train: train!, val: val!, id: id!, ood };
-}
-
-async function drawWorld(context: CommandContext, work: string): Promise<RunSources> {
-  const world = join(work, "world");
-  await runStage(context, {
-    command: worldCommand,
-    options: [
-      ...["--out", world],
-      ...Object.entries(WORLD_COUNTS).flatMap(([name, count]) => [`--${name}`, count]),
-    ],
-  });
-  return {
-    train: join(world, "train"),
-    val: join(world, "val"),
-    id: join(world, "test"),
-    ood: new Map([
-      ["near", join(world, "near-ood")],
-      ["background", join(world, "background")],
-      ["far", join(world, "far-ood")],
-    ]),
-  };
 }
 
 /** Options of the training: what was asked for, else what suits small images. */

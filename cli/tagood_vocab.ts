@@ -12,7 +12,6 @@ import {
   taggerOf,
   type Vocabulary,
 } from "../methods/mod.ts";
-import { extractFeatures, type ExtractionDevice } from "../onnx/mod.ts";
 import { UserError } from "../runtime/mod.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
@@ -20,7 +19,7 @@ import { MODEL_DEVICE_OPTION } from "./_device.ts";
 import { openSource } from "./_image_source.ts";
 import { LABELS_OPTION } from "./_lbf.ts";
 import { requireWritable } from "./_outputs.ts";
-import { noteSkipped } from "./_skipped.ts";
+import { extractTagLogits } from "./_tag_logits.ts";
 import { describeReview, describeVocabulary, reviewVocabulary } from "./_vocabulary_review.ts";
 
 /** The command. */
@@ -140,7 +139,8 @@ function editedClasses(text: string): number | undefined {
 }
 
 /** The feature file that was named, or one that the tagger makes of the images now. */
-async function featureFile({ args, terminal, signal }: CommandContext): Promise<string> {
+async function featureFile(context: CommandContext): Promise<string> {
+  const { args } = context;
   const [features, source, model] = [
     args.text("features"),
     args.text("images"),
@@ -160,24 +160,7 @@ async function featureFile({ args, terminal, signal }: CommandContext): Promise<
     seed: 0,
   });
   const work = args.text("work") ?? `${args.need("out").replace(/\.json$/i, "")}.safetensors`;
-  using progress = terminal.progress("tag", images.count, { unit: "images" });
-  const { skipped } = await extractFeatures({
-    model,
-    images,
-    out: work,
-    keys: ["tag_logits"],
-    device: args.need("device") as ExtractionDevice,
-    resume: args.flag("resume"),
-    strict: args.flag("strict"),
-    signal,
-    onStart: ({ deviceName, batch }) =>
-      terminal.note(`Running on ${deviceName}, ${batch} images at a time`),
-    onProgress: ({ done }) => progress.update(done),
-  });
-  progress.finish();
-  signal.throwIfAborted();
-  noteSkipped(skipped, terminal);
-  terminal.note(`Kept the tag logits in ${work}`);
+  await extractTagLogits(context, { model, images, out: work });
   return work;
 }
 

@@ -201,7 +201,22 @@ export class GraphLayers {
   }
 }
 
-function transposed(
+/**
+ * A matrix with its rows as columns.
+ *
+ * @param data Row-major elements.
+ * @param shape Rows and columns.
+ * @returns The elements of the transpose, row-major.
+ *
+ * @example Two rows
+ * ```ts
+ * import { transposed } from "@oodgpu/oodgpu/onnx";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals([...transposed(Float32Array.of(1, 2, 3, 4, 5, 6), [2, 3])], [1, 4, 2, 5, 3, 6]);
+ * ```
+ */
+export function transposed(
   data: Float32Array,
   [rows, columns]: readonly [number, number],
 ): Float32Array<ArrayBuffer> {

@@ -7,7 +7,7 @@
  */
 
 import type { GraphBuilder } from "../../onnx/build.ts";
-import { GraphLayers } from "../../onnx/layers.ts";
+import { GraphLayers, transposed } from "../../onnx/layers.ts";
 import { constantArray } from "../scores/_graph.ts";
 import type { FittedState } from "../score.ts";
 import { wholeArray } from "../_state.ts";
@@ -229,25 +229,14 @@ export class ScoreGraph {
   /** Rows times the transposed table [K, W]. */
   #times(x: string, table: Float32Array<ArrayBuffer>): string {
     const { classes, width } = this.#shape;
-    const transposed = transpose(table, [classes, width]);
+    const columns = transposed(table, [classes, width]);
     return this.#builder.node("MatMul", [
       x,
-      this.#builder.constant(transposed, { shape: [width, classes], name: "centres" }),
+      this.#builder.constant(columns, { shape: [width, classes], name: "centres" }),
     ]);
   }
 
   #centres(): Float32Array<ArrayBuffer> {
     return wholeArray(this.#state, "centres");
   }
-}
-
-function transpose(
-  data: Float32Array,
-  [rows, columns]: readonly [number, number],
-): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(data.length);
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++) out[c * rows + r] = data[r * columns + c]!;
-  }
-  return out;
 }
