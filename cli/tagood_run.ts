@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { type Arguments, parseCommandLine } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
 import { TRAINING_DEVICE_OPTION } from "./_lbf.ts";
-import { drawnWorld, givenSources, type RunSources } from "./_run_sources.ts";
+import { drawnWorld, givenSources } from "./_run_sources.ts";
 import { runStage } from "./_stages.ts";
 import { makeFolder, stageFile } from "./_tagood.ts";
 import { calibrateCommand } from "./calibrate.ts";

@@ -26,6 +26,7 @@ import {
   importGraph,
   type OnnxSession,
   openSession,
+  readModel,
   writeModel,
 } from "../onnx/mod.ts";
 import { type Context, Gpu } from "../runtime/mod.ts";
@@ -43,7 +44,7 @@ import { drawWorld, type WorldRange } from "./_world_images.ts";
 import { TEXT_WIDTH } from "./_world_text.ts";
 
 const args = parseArgs(Deno.args, {
-  string: ["out", "clip", "steps", "batch", "rate", "seed", "share"],
+  string: ["out", "clip", "from", "steps", "batch", "rate", "seed", "share"],
   default: {
     out: "models/world-diffusion",
     clip: "models/world-clip",
@@ -317,7 +318,9 @@ const config = JSON.parse(await Deno.readTextFile(`${args.out}/vae_decoder/confi
 using gpu = await Gpu.open();
 const latents = await encodeWorld(gpu, config.scaling_factor);
 console.error(`Encoded ${latents.tags.length} images on ${gpu.adapter.description}`);
-using unet = importGraph(gpu, unetModel(seed), {
+// A second run goes on from a first one, with other draws.
+const start = args.from === undefined ? unetModel(seed) : await readModel(args.from);
+using unet = importGraph(gpu, start, {
   inputs: Object.values(UNET_INPUTS),
   outputs: ["out_sample"],
 });
