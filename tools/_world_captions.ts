@@ -19,7 +19,7 @@ import {
   worldScenes,
   type WorldSplitName,
 } from "../data/world/mod.ts";
-import { Rng } from "../kernels/mod.ts";
+import type { Rng } from "../kernels/mod.ts";
 
 /** Textures and glyphs of far-OOD scenes, as captions name them. */
 const FAR_WORDS: readonly string[] = [
@@ -193,10 +193,10 @@ export function worldTokenizer(): Record<string, unknown> {
 
 /** The content of tokenizer_config.json. */
 export const WORLD_TOKENIZER_CONFIG: Readonly<Record<string, unknown>> = {
-  tokenizer_class: "PreTrainedTokenizerFast",
-  model_max_length: WORLD_CONTEXT_LENGTH,
-  bos_token: "<start>",
-  eos_token: "<end>",
-  pad_token: "<pad>",
-  unk_token: "<unk>",
+  "tokenizer_class": "PreTrainedTokenizerFast",
+  "model_max_length": WORLD_CONTEXT_LENGTH,
+  "bos_token": "<start>",
+  "eos_token": "<end>",
+  "pad_token": "<pad>",
+  "unk_token": "<unk>",
 };

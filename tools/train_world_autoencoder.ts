@@ -201,7 +201,7 @@ for (const [part, net] of Object.entries({ vae_encoder: encoder, vae_decoder: de
   await Deno.mkdir(`${args.out}/${part}`, { recursive: true });
   await writeFileAtomic(`${args.out}/${part}/model.onnx`, writeModel(await net.export()));
 }
-const config = { scaling_factor: Number((1 / deviation).toFixed(5)), sample_size: IMAGE_SIZE };
+const config = { "scaling_factor": Number((1 / deviation).toFixed(5)), "sample_size": IMAGE_SIZE };
 await writeFileAtomic(
   `${args.out}/vae_decoder/config.json`,
   JSON.stringify(config, undefined, 2) + "\n",
