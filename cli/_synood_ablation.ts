@@ -75,16 +75,16 @@ export interface SynoodSeed {
 export const ROWS = {
   mcm: "MCM",
   none: "NegLabel",
-  labelledProjection: "Projection, images of labels",
-  projection: "Projection, near-boundary images",
-  labelled: "Projection and labels, images of labels",
-  full: "Projection and labels, near-boundary images",
+  labelledProjection: "Projection, label images",
+  projection: "Projection, near-boundary",
+  labelled: "Both, label images",
+  full: "Both, near-boundary",
 } as const;
 
 /** Names of Table 5's strategies. */
 export const STRATEGIES = {
   joint: "Joint",
-  projected: "Separate, labels tuned behind the projection",
+  projected: "Separate, behind projection",
   separate: "Separate",
 } as const;
 

@@ -96,8 +96,8 @@ interface Seed {
   readonly used: Record<string, number>;
 }
 
-const FULL = "Projection and labels, near-boundary images";
-const PROJECTED = "Projection, near-boundary images";
+const FULL = "Both, near-boundary";
+const PROJECTED = "Projection, near-boundary";
 
 Deno.test("ood synood ablate has every row, its seeds, and a report with pairs and energies", async () => {
   await using shop = await prepared();
@@ -125,8 +125,8 @@ Deno.test("ood synood ablate has every row, its seeds, and a report with pairs a
   };
   for (const { parts, strategies, tuned, untuned, used } of seeds) {
     assertEquals(Object.keys(parts), [
-      ...["MCM", "NegLabel", "Projection, images of labels", PROJECTED],
-      ...["Projection and labels, images of labels", FULL],
+      ...["MCM", "NegLabel", "Projection, label images", PROJECTED],
+      ...["Both, label images", FULL],
     ]);
     for (const [row, sets] of Object.entries(untrained)) {
       for (const [set, { auroc, fpr95 }] of Object.entries(sets)) {
@@ -135,7 +135,7 @@ Deno.test("ood synood ablate has every row, its seeds, and a report with pairs a
       }
     }
     assertEquals(Object.keys(strategies), [
-      ...["Joint", "Separate, labels tuned behind the projection", "Separate"],
+      ...["Joint", "Separate, behind projection", "Separate"],
     ]);
     assertEquals([Object.keys(tuned), Object.keys(untuned)], [
       ["8", "16", "24"],
@@ -186,7 +186,7 @@ Deno.test("the rows of ood synood ablate are what the commands of the trainings 
   const ways = {
     projected: ["labels.st", "p.st", seed!.parts[PROJECTED]],
     full: ["tuned.st", "p.st", seed!.parts[FULL]],
-    behind: ["behind.st", "p.st", seed!.strategies["Separate, labels tuned behind the projection"]],
+    behind: ["behind.st", "p.st", seed!.strategies["Separate, behind projection"]],
     joint: ["joint.st", "joint-p.st", seed!.strategies["Joint"]],
   } as const;
   const detectors: string[] = [];

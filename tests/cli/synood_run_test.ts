@@ -148,7 +148,7 @@ Deno.test("ood synood run does every stage once, and again only what is gone", a
   const detector = await loadDetector(file("work/calibrated.safetensors"));
   assertEquals([detector.fitted.method.name, detector.calibration?.count], ["synood", 6]);
   const page = await Deno.readTextFile(file("work/report.html"));
-  for (const text of ["near/by", "Projection and labels, images of labels", "data:image/png"]) {
+  for (const text of ["near/by", "Both, label images", "data:image/png"]) {
     assertStringIncludes(page, text);
   }
 
