@@ -92,7 +92,7 @@ export async function compareWithClasses(
   };
   using scope = context.scope();
   const classRows = scope.upload(ids.text, [classes, width], { label: "classes" });
-  const step = Math.max(1, Math.floor(PART_ELEMENTS / classes));
+  const step = Math.max(1, Math.floor(PART_ELEMENTS / Math.max(classes, width)));
   const cosinesFrom = async (at: number): Promise<Float32Array> => {
     using part = context.scope();
     const size = Math.min(step, count - at);

@@ -141,6 +141,19 @@ Deno.test("compareWithClasses() gives interpolated quantiles for any number of c
   }
 });
 
+gpuTest(
+  "compareWithClasses() takes more candidates of few classes than one binding holds",
+  async ({ gpu }) => {
+    const [width, count] = [512, 66_000];
+    assert(4 * width * count > 128 * 1024 * 1024);
+    const text = new Float32Array(count * width);
+    for (let row = 0; row < count; row++) text[row * width + row % 3] = 1;
+    const ids = { text: text.slice(0, 2 * width), width };
+    const { largest } = await compareWithClasses(gpu, { candidates: { text, width }, ids });
+    for (const row of [0, 1, 2, 8192, 65_999]) assertEquals(largest[row], row % 3 === 2 ? 0 : 1);
+  },
+);
+
 gpuTest("compareWithClasses() works in parts on the GPU", async ({ gpu }) => {
   // Three parts: 4 Mi cosines fit 4194 rows of 1000.
   const candidates = unitRows(9000, 8, 1);
