@@ -54,7 +54,7 @@ export function synoodAblationOf(
       table(seeds, {
         title: "What each part adds",
         about: "Table 4, after MCM, which needs no negative labels. Images of labels are painted " +
-          "from a negative label alone, near-boundary images from photographs and their elements, " +
+          "from a negative label alone, near-boundary images from source images and their elements, " +
           "led by the gradient of the energy.",
         choice: "method",
         of: ({ parts }) => parts,
