@@ -20,7 +20,7 @@ import { type Context, isGpu, UserError } from "../runtime/mod.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";
 import { plain } from "./_ablation_sections.ts";
 import type { Command, CommandContext } from "./_command.ts";
-import { adapterName } from "./_device.ts";
+import { adapterName, KERNEL_VARIANT_OPTION } from "./_device.ts";
 import { ID_SET, testSetPaths } from "./_evaluation_options.ts";
 import { openTraining, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
 import { requireWritable } from "./_outputs.ts";
@@ -70,6 +70,7 @@ export const synoodAblateCommand: Command = {
     ...PROJECTION_OPTIONS,
     ...TUNING_OPTIONS,
     TRAINING_DEVICE_OPTION,
+    KERNEL_VARIANT_OPTION,
     { name: "json", value: "FILE", help: "write the figures; - prints them instead of the tables" },
     { name: "html", value: "FILE", help: "write a report that needs no network" },
   ],

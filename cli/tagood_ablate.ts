@@ -11,7 +11,7 @@ import { isGpu } from "../runtime/mod.ts";
 import { plain } from "./_ablation_sections.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
-import { adapterName } from "./_device.ts";
+import { adapterName, KERNEL_VARIANT_OPTION } from "./_device.ts";
 import { openTraining, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
 import { parseNamed } from "./_named.ts";
 import { requireWritable } from "./_outputs.ts";
@@ -61,6 +61,7 @@ export const tagoodAblateCommand: Command = {
     },
     { name: "work", value: "DIR", help: "keep the files of object tokens here" },
     TRAINING_DEVICE_OPTION,
+    KERNEL_VARIANT_OPTION,
     { name: "json", value: "FILE", help: "write the figures; - prints them instead of the tables" },
     { name: "html", value: "FILE", help: "write a report that needs no network" },
   ],

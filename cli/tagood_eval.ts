@@ -20,7 +20,7 @@ import {
   type ScorableObjects,
   scoreProjected,
 } from "../methods/tagood/detector.ts";
-import { adapterName } from "./_device.ts";
+import { adapterName, KERNEL_VARIANT_OPTION } from "./_device.ts";
 import { type Context, isGpu } from "../runtime/mod.ts";
 import { type Arguments, UsageError } from "./_arguments.ts";
 import type { Command, CommandContext } from "./_command.ts";
@@ -75,6 +75,7 @@ export const tagoodEvalCommand: Command = {
     BOOTSTRAP_OPTION,
     { name: "seed", value: "N", help: "seed of the bootstrap", default: "0" },
     KERNEL_DEVICE_OPTION,
+    KERNEL_VARIANT_OPTION,
     ...RESULT_OPTIONS,
   ],
   examples: [

@@ -14,15 +14,21 @@ import {
   reshape,
   scale,
   type Sgd,
-  type StepRow,
   Tape,
   Variable,
 } from "../../nn/mod.ts";
-import { type Context, type KernelTime, type Tensor, UserError } from "../../runtime/mod.ts";
+import { type Context, type Tensor, UserError } from "../../runtime/mod.ts";
 import { type Assignment, assignNegatives } from "./assign.ts";
 import { gatherImages } from "./images.ts";
 import type { LabelSet } from "./label_set.ts";
-import { labelLoss, sgdOf, TEXT, textParameters, withRows } from "./label_tuning.ts";
+import {
+  labelLoss,
+  type LabelsTuned,
+  sgdOf,
+  TEXT,
+  textParameters,
+  withRows,
+} from "./label_tuning.ts";
 import { imageToText } from "./loss.ts";
 import { delta, deltaParameters, type Projection } from "./model.ts";
 import { type ImagePairs, placesOf, requirePairs } from "./_pairs.ts";
@@ -53,20 +59,10 @@ export interface JointTrainOptions extends SynoodRun, ImagePairs {
   readonly assignment?: Assignment;
 }
 
-/** What came of a training. */
-export interface JointTrained {
+/** What came of a training; its rows have both losses and accuracies. */
+export interface JointTrained extends LabelsTuned {
   /** The projection. */
   readonly projection: Projection;
-  /** The labels with the tuned features, of unit length. */
-  readonly labels: LabelSet;
-  /** The negative labels of the synthetic images. */
-  readonly assignment: Assignment;
-  /** Both losses and accuracies of every step of this run. */
-  readonly rows: readonly StepRow[];
-  /** Mean cosine of the used labels' features before and after. */
-  readonly kept: number;
-  /** Times by kernel, when they were asked for. */
-  readonly kernels?: readonly KernelTime[];
 }
 
 const PURPOSE = "train the projection and labels jointly";
