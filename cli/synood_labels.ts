@@ -176,7 +176,7 @@ async function mine(
     onWarning: (message) => terminal.note(`Note: ${message}`),
   });
   terminal.note(`Running on ${model.deviceName}`);
-  const cache = await PromptCache.open(kept, model.hash.text ?? "");
+  const cache = await PromptCache.open(kept, model.textHash);
   if (cache.renewed !== undefined) {
     terminal.note(`Note: ${kept} is begun anew: ${cache.renewed}`);
   }

@@ -96,7 +96,14 @@ export async function loadTokenizer(source: string | TokenizerContent): Promise<
     const why = error instanceof Error ? error.message : String(error);
     throw refuse(`it is no tokenizer that can be run ("${why}")`);
   }
-  return new TextTokenizer(made, { name, padToken: padTokenOf(tokenizer, config), config });
+  const hash = await hashOf([tokenizer, config]);
+  return new TextTokenizer(made, { name, hash, padToken: padTokenOf(tokenizer, config), config });
+}
+
+/** SHA-256 of what files say. */
+async function hashOf(value: unknown): Promise<string> {
+  const bytes = new TextEncoder().encode(JSON.stringify(value));
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
 }
 
 /**
@@ -123,6 +130,8 @@ export async function loadTokenizer(source: string | TokenizerContent): Promise<
 export class TextTokenizer {
   /** What errors call it. */
   readonly name: string;
+  /** SHA-256 of its files' content: the same texts give the same ids where it is the same. */
+  readonly hash: string;
   /** One more than its largest id. */
   readonly vocabularySize: number;
   /** The id that fills rows up. */
@@ -137,18 +146,20 @@ export class TextTokenizer {
    * Puts a tokenizer together; {@linkcode loadTokenizer} does it for you.
    *
    * @param tokenizer What turns texts into tokens.
-   * @param parts Its name, the padding token if any is named, and the configuration.
+   * @param parts Its name and hash, the padding token if any is named, and the configuration.
    * @throws {UserError} When the padding token is not in the vocabulary.
    */
   constructor(
     tokenizer: Tokenizer,
     parts: {
       readonly name: string;
+      readonly hash: string;
       readonly padToken: string | undefined;
       readonly config: Readonly<Record<string, unknown>>;
     },
   ) {
     this.name = parts.name;
+    this.hash = parts.hash;
     this.#tokenizer = tokenizer;
     this.vocabularySize = largestId(tokenizer) + 1;
     this.#around = specialTokens(tokenizer);

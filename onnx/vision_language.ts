@@ -286,6 +286,16 @@ export class VisionLanguageModel implements AsyncDisposable {
   }
 
   /**
+   * Hash of the text encoder with its tokenizer: the same texts have the same embeddings where it is
+   * the same.
+   *
+   * @throws {TypeError} When the model was opened without the text encoder.
+   */
+  get textHash(): string {
+    return `${this.hash.text ?? ""}+${this.#needText().tokenizer.hash}`;
+  }
+
+  /**
    * Where the text encoder runs, in words.
    *
    * @throws {TypeError} When the model was opened without it.

@@ -65,7 +65,7 @@ export class PromptCache {
    * Opens a file of features, or begins one.
    *
    * @param path The file.
-   * @param model Hash of the text encoder.
+   * @param model Hash of the text encoder with its tokenizer.
    * @returns The cache.
    * @throws {UserError} When the file holds something else, which would be lost.
    *
@@ -89,7 +89,9 @@ export class PromptCache {
       );
     }
     if (metadata["text_model"] !== model) {
-      return new PromptCache(path, model, { renewed: "it is of another text encoder" });
+      return new PromptCache(path, model, {
+        renewed: "it is of another text encoder or tokenizer",
+      });
     }
     const prompts = parsePrompts(metadata["prompts"] ?? "");
     const [rows, width] = entries.get("text_embed")?.shape ?? [];

@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { encodeSafetensors, readSafetensors } from "../../data/mod.ts";
 import { loadLabelSet, SUPERCLASSES } from "../../methods/mod.ts";
 import { replaceInitializers } from "../../onnx/mod.ts";
@@ -142,7 +142,15 @@ Deno.test("ood synood labels takes the model's own prompts, and begins another's
   await writeClip(file("clip"), { ...TINY, seed: 2, files: { "oodgpu.json": sidecar } });
   const { out, notes } = await succeed(...usual(shop), ...words, "--force");
   assertStringIncludes(out, "prompts: the average of 2 for classes, the average of 2 for words");
-  assertStringIncludes(notes, "l.prompts.safetensors is begun anew: it is of another text encoder");
+  const anew = "l.prompts.safetensors is begun anew: it is of another text encoder or tokenizer";
+  assertStringIncludes(notes, anew);
+
+  const same = await succeed(...usual(shop), ...words, "--force");
+  assert(!same.notes.includes("begun anew"));
+  const tokenizer = JSON.parse(await Deno.readTextFile(file("clip/tokenizer.json")));
+  const other = { ...tokenizer, normalizer: { type: "Sequence", normalizers: [] } };
+  await Deno.writeTextFile(file("clip/tokenizer.json"), JSON.stringify(other));
+  assertStringIncludes((await succeed(...usual(shop), ...words, "--force")).notes, anew);
 });
 
 Deno.test("ood synood labels takes classes from folders, sidecars and feature files", async () => {

@@ -121,3 +121,11 @@ Deno.test("TextTokenizer.encode() names what it has no token for", async () => {
   const message = 'Cannot encode "aXb": "tokenizer.json" has no token for "[UNK]"';
   assertThrows(() => tokenizer.encode(["aXb"], { length: 3 }), UserError, message);
 });
+
+Deno.test("TextTokenizer.hash tells tokenizers apart", async () => {
+  const content = clipTokenizer({ words: ["cat"], vocabulary: 600 });
+  const hashOf = async (change: Record<string, unknown>) =>
+    (await loadTokenizer({ ...content, tokenizer: { ...content.tokenizer, ...change } })).hash;
+  assertEquals(await hashOf({}), await hashOf({}));
+  assert(await hashOf({}) !== await hashOf({ normalizer: null }));
+});
