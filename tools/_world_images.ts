@@ -22,6 +22,22 @@ export interface WorldRange {
 }
 
 /**
+ * What models with words learn from: a superset of what a classifier is taught, the 20 classes, the
+ * kinds that are unseen to it, surroundings, textures and glyphs.
+ */
+export const NAMED_WORLD: readonly WorldRange[] = [
+  { split: "train", count: 20_000 },
+  { split: "near-ood", count: 16_000 },
+  { split: "background", count: 3000 },
+  { split: "far-ood", count: 1000 },
+];
+
+/** A share of the scenes of each range, for trials. */
+export function shareOf(ranges: readonly WorldRange[], share: number): WorldRange[] {
+  return ranges.map((range) => ({ ...range, count: Math.round(share * range.count) }));
+}
+
+/**
  * Draws images of one split or of several, one behind the other.
  *
  * @param ctx Where they are rendered.

@@ -35,7 +35,7 @@ import {
   LATENT_CHANNELS,
   LATENT_SIZE,
 } from "./_world_diffusion.ts";
-import { drawWorld, type WorldRange } from "./_world_images.ts";
+import { drawWorld, NAMED_WORLD, shareOf, type WorldRange } from "./_world_images.ts";
 
 const args = parseArgs(Deno.args, {
   string: ["out", "epochs", "batch", "rate", "seed", "share"],
@@ -60,13 +60,6 @@ const [epochs, batch, rate, seed, share] = [
 const NOISE = 0.1;
 /** Weight of the mean square of latents. */
 const PULL = 1e-3;
-/** The same images as the dual encoder's. */
-const TRAINING: readonly WorldRange[] = [
-  { split: "train", count: 20_000 },
-  { split: "near-ood", count: 16_000 },
-  { split: "background", count: 3000 },
-  { split: "far-ood", count: 1000 },
-];
 const CHECKED: readonly WorldRange[] = [{ split: "val", count: 320 }];
 const SPEC: PreprocessSpec = {
   resize: { width: IMAGE_SIZE, height: IMAGE_SIZE },
@@ -87,8 +80,7 @@ interface Autoencoder {
 const LATENT_SHAPE = [batch, LATENT_SIZE, LATENT_SIZE, LATENT_CHANNELS];
 
 function draw(ctx: Context, ranges: readonly WorldRange[]): Promise<PixelSet> {
-  const scaled = ranges.map((range) => ({ ...range, count: Math.round(share * range.count) }));
-  return drawWorld(ctx, scaled, () => {});
+  return drawWorld(ctx, shareOf(ranges, share), () => {});
 }
 
 /** Records images, latents and reconstructions. */
@@ -191,7 +183,7 @@ async function fit(ctx: Context, net: Autoencoder, of: { train: PixelSet; val: P
 }
 
 using gpu = await Gpu.open();
-const images = { train: await draw(gpu, TRAINING), val: await draw(gpu, CHECKED) };
+const images = { train: await draw(gpu, NAMED_WORLD), val: await draw(gpu, CHECKED) };
 console.error(`Drew ${images.train.count} images on ${gpu.adapter.description}`);
 using encoder = importGraph(gpu, encoderModel(seed), { outputs: ["latent_sample"] });
 using decoder = importGraph(gpu, decoderModel(seed), { outputs: ["sample"] });

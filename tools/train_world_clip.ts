@@ -44,7 +44,7 @@ import {
   WORLD_TOKENIZER_CONFIG,
   worldTokenizer,
 } from "./_world_captions.ts";
-import { drawWorld, type WorldRange } from "./_world_images.ts";
+import { drawWorld, NAMED_WORLD, shareOf, type WorldRange } from "./_world_images.ts";
 import { WORLD_PREPROCESSING, worldNetwork } from "./_world_network.ts";
 import { EMBED_WIDTH, embedTexts, TextBatch, textModel, textParameters } from "./_world_text.ts";
 
@@ -72,13 +72,6 @@ const [epochs, batch, rate, seed, scale, share] = [
 const WEIGHT_DECAY = 0.01;
 const STAGES = [16, 32, 96];
 const SPEC = WORLD_PREPROCESSING;
-/** What the encoders learn from: a superset of the classes. */
-const TRAINING: readonly WorldRange[] = [
-  { split: "train", count: 20_000 },
-  { split: "near-ood", count: 16_000 },
-  { split: "background", count: 3000 },
-  { split: "far-ood", count: 1000 },
-];
 /** What they are checked on; the second part are scenes that they did not learn from. */
 const CHECKED: readonly WorldRange[] = [
   { split: "val", count: 1000 },
@@ -100,8 +93,9 @@ interface DualEncoder {
 
 async function draw(ctx: Context, ranges: readonly WorldRange[]): Promise<Captioned> {
   const tags: SceneTags[] = [];
-  const scaled = ranges.map((range) => ({ ...range, count: Math.round(share * range.count) }));
-  const pixels = await drawWorld(ctx, scaled, (scene, i) => tags[i] = sceneTags(scene));
+  const pixels = await drawWorld(ctx, shareOf(ranges, share), (scene, i) => {
+    tags[i] = sceneTags(scene);
+  });
   return { pixels, tags };
 }
 
@@ -285,7 +279,7 @@ async function write(folder: string, model: { image: OnnxModel; text: OnnxModel 
 }
 
 using gpu = await Gpu.open();
-const images = { train: await draw(gpu, TRAINING), val: await draw(gpu, CHECKED) };
+const images = { train: await draw(gpu, NAMED_WORLD), val: await draw(gpu, CHECKED) };
 console.error(`Drew ${images.train.pixels.count} images on ${gpu.adapter.description}`);
 const start = worldNetwork({ classes: EMBED_WIDTH, seed, stages: STAGES });
 using image = importNetwork(gpu, start, inspect(start));

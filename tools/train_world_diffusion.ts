@@ -10,6 +10,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { writeFileAtomic } from "../data/mod.ts";
 import { type SceneTags, sceneTags } from "../data/world/mod.ts";
 import { Rng, rowMean, squaredError } from "../kernels/mod.ts";
+import { cumulativeAlphas, parseScheduler } from "../methods/synood/ddim.ts";
 import {
   Adam,
   Batches,
@@ -40,7 +41,7 @@ import {
   UNET_INPUTS,
   unetModel,
 } from "./_world_diffusion.ts";
-import { drawWorld, type WorldRange } from "./_world_images.ts";
+import { drawWorld, shareOf, type WorldRange } from "./_world_images.ts";
 import { TEXT_WIDTH } from "./_world_text.ts";
 
 const args = parseArgs(Deno.args, {
@@ -132,8 +133,9 @@ function toPlanes(bytes: Uint8Array, mask: Uint8Array | undefined, planes: Float
 
 async function encodeWorld(ctx: Context, scaling: number): Promise<Latents> {
   const tags: SceneTags[] = [];
-  const ranges = TRAINING.map((range) => ({ ...range, count: Math.round(share * range.count) }));
-  const pixels = await drawWorld(ctx, ranges, (scene, i) => tags[i] = sceneTags(scene));
+  const pixels = await drawWorld(ctx, shareOf(TRAINING, share), (scene, i) => {
+    tags[i] = sceneTags(scene);
+  });
   await using encoder = await openSession(`${args.out}/vae_encoder/model.onnx`, { device: "wasm" });
   const images = new Float32Array(pixels.count * LATENTS);
   const masked = new Float32Array(images.length);
@@ -202,20 +204,7 @@ class TextMeans {
   }
 }
 
-/** Cumulative products of 1 - β. */
-function cumulativeAlphas(): Float64Array {
-  const { num_train_timesteps: count, beta_start: first, beta_end: last } = SCHEDULER;
-  const alphas = new Float64Array(count);
-  let product = 1;
-  for (let t = 0; t < count; t++) {
-    const root = Math.sqrt(first) + (Math.sqrt(last) - Math.sqrt(first)) * t / (count - 1);
-    product *= 1 - root ** 2;
-    alphas[t] = product;
-  }
-  return alphas;
-}
-
-const ALPHAS = cumulativeAlphas();
+const ALPHAS = cumulativeAlphas(parseScheduler(SCHEDULER));
 
 /** What one step reads, channels last. */
 interface StepArrays {
