@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type FeatureSet, requireCompatible, writeFileAtomic } from "../data/mod.ts";
+import { type FeatureSet, requireCompatible } from "../data/mod.ts";
 import { type AblationSection, ablationText, renderAblation } from "../eval/mod.ts";
 import {
   type Executor,
@@ -23,7 +23,7 @@ import type { Command, CommandContext } from "./_command.ts";
 import { adapterName, KERNEL_VARIANT_OPTION } from "./_device.ts";
 import { ID_SET, testSetPaths } from "./_evaluation_options.ts";
 import { openTraining, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
-import { requireWritable } from "./_outputs.ts";
+import { requireResults, writeResults } from "./_results.ts";
 import { OpenSets } from "./_sets.ts";
 import {
   type AblationImages,
@@ -84,10 +84,9 @@ export const synoodAblateCommand: Command = {
 
 async function runAblate(context: CommandContext): Promise<void> {
   const { args, terminal } = context;
-  const [json, html] = [args.text("json"), args.text("html")];
   const paths = testSetPaths(args);
   const wished = readPlan(args);
-  await requireWritable(json === "-" ? undefined : json, html);
+  await requireResults(args);
   const labels = await loadLabelSet(args.need("labels"));
   const sheet = await synthesisSections(args.text("synthesis"));
   await using opened = new OpenSets();
@@ -123,7 +122,7 @@ async function runAblate(context: CommandContext): Promise<void> {
     plan,
   });
   const seeds = await ablation.run(mcm);
-  await writeResults(context, { ctx, labels, plan, seeds, sheet });
+  await reportAblation(context, { ctx, labels, plan, seeds, sheet });
 }
 
 /** Options that name images which trainings see. */
@@ -166,8 +165,8 @@ function executorOn(context: Context): Executor {
   return { kind, reason: `${kind}, as the trainings`, context, [Symbol.dispose]() {} };
 }
 
-async function writeResults(
-  { args, terminal }: CommandContext,
+async function reportAblation(
+  context: CommandContext,
   of: {
     readonly ctx: Context;
     readonly labels: LabelSet;
@@ -176,8 +175,8 @@ async function writeResults(
     readonly sheet: readonly AblationSection[];
   },
 ): Promise<void> {
+  const { args } = context;
   const { ctx, labels, plan, seeds, sheet } = of;
-  const [json, html] = [args.text("json"), args.text("html")];
   const record = {
     tool: `oodgpu ${VERSION}`,
     adapter: isGpu(ctx) ? adapterName(ctx.gpu) : "none",
@@ -197,16 +196,11 @@ async function writeResults(
   });
   const ablation = { ...made, sections: [...made.sections, ...sheet] };
   const figures = { record, seeds: seeds.map(({ scores: _, ...seed }) => plain(seed)) };
-  if (json === "-") terminal.printJson(figures);
-  else terminal.print(ablationText(ablation));
-  if (json !== undefined && json !== "-") {
-    await writeFileAtomic(json, `${JSON.stringify(figures, undefined, 2)}\n`);
-    terminal.note(`Wrote ${json}`);
-  }
-  if (html !== undefined) {
-    await writeFileAtomic(html, renderAblation(ablation));
-    terminal.note(`Wrote ${html}`);
-  }
+  await writeResults(context, {
+    figures,
+    text: () => ablationText(ablation),
+    page: () => renderAblation(ablation),
+  });
 }
 
 /** What is varied, but for the numbers of images, which depend on how many there are. */

@@ -5,7 +5,7 @@
  */
 
 import { basename } from "node:path";
-import { type FeatureSet, requireCompatible, writeFileAtomic } from "../data/mod.ts";
+import { type FeatureSet, requireCompatible } from "../data/mod.ts";
 import { evaluate, type Evaluation, renderReport, textTable } from "../eval/mod.ts";
 import {
   type Detector,
@@ -31,7 +31,7 @@ import {
   RESULT_OPTIONS,
   testSetPaths,
 } from "./_evaluation_options.ts";
-import { requireWritable } from "./_outputs.ts";
+import { requireResults, writeResults } from "./_results.ts";
 import { scoreSet } from "./_scoring.ts";
 import { OpenSets, recordOf } from "./_sets.ts";
 import { fittedMcm, fittedNegLabel } from "./_synood_baselines.ts";
@@ -72,12 +72,11 @@ export const synoodEvalCommand: Command = {
 
 async function runEval(context: CommandContext): Promise<void> {
   const { args, terminal, signal } = context;
-  const [json, html] = [args.text("json"), args.text("html")];
   const paths = testSetPaths(args);
   const settings = comparisonOf(args);
   const groups = readGroups(args);
   const detectors = namedDetectors(args.all("detector"));
-  await requireWritable(json === "-" ? undefined : json, html);
+  await requireResults(args);
   const labels = await openLabels(args.text("labels"), detectors);
   const trained = new Map<string, Detector>();
   for (const { name, path } of detectors) trained.set(name, await openDetector(path));
@@ -98,16 +97,11 @@ async function runEval(context: CommandContext): Promise<void> {
     scores.set(name, new Map(names.map((method, i) => [method, found[i]!])));
   }
   const evaluation = await compare(args, { scores, sets, fitted, executor, settings });
-  if (json === "-") terminal.printJson(evaluation);
-  else terminal.print(textTable(evaluation, { color: terminal.isTerminal }));
-  if (json !== undefined && json !== "-") {
-    await writeFileAtomic(json, `${JSON.stringify(evaluation, undefined, 2)}\n`);
-    terminal.note(`Wrote ${json}`);
-  }
-  if (html !== undefined) {
-    await writeFileAtomic(html, reportOf(evaluation, scores, fitted));
-    terminal.note(`Wrote ${html}`);
-  }
+  await writeResults(context, {
+    figures: evaluation,
+    text: () => textTable(evaluation, { color: terminal.isTerminal }),
+    page: () => reportOf(evaluation, scores, fitted),
+  });
 }
 
 /** Groups of the score that needs no training; detectors have their own. */

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { writeFileAtomic } from "../data/mod.ts";
 import { ablationText, renderAblation } from "../eval/mod.ts";
 import { CODE_PATTERNS } from "../methods/mod.ts";
 import { isGpu } from "../runtime/mod.ts";
@@ -14,7 +13,7 @@ import type { Command, CommandContext } from "./_command.ts";
 import { adapterName, KERNEL_VARIANT_OPTION } from "./_device.ts";
 import { openTraining, TRAINING_DEVICE_OPTION } from "./_lbf.ts";
 import { parseNamed } from "./_named.ts";
-import { requireWritable } from "./_outputs.ts";
+import { requireResults, writeResults } from "./_results.ts";
 import { workFolder } from "./_tagood.ts";
 import { type AblationPlan, AblationRuns, type AblationSources } from "./_tagood_ablation.ts";
 import { ablationOf } from "./_tagood_ablation_report.ts";
@@ -74,8 +73,7 @@ export const tagoodAblateCommand: Command = {
 
 async function runAblate(context: CommandContext): Promise<void> {
   const { args, terminal } = context;
-  const [json, html] = [args.text("json"), args.text("html")];
-  await requireWritable(json === "-" ? undefined : json, html);
+  await requireResults(args);
   const plan = readPlan(args);
   const sources = readSources(args);
   using ctx = await openTraining(args, terminal, "kernel-variant");
@@ -95,16 +93,11 @@ async function runAblate(context: CommandContext): Promise<void> {
     seed: plan.settings.seed,
   });
   const figures = { record, seeds: outcome.seeds.map(plain) };
-  if (json === "-") terminal.printJson(figures);
-  else terminal.print(ablationText(ablation));
-  if (json !== undefined && json !== "-") {
-    await writeFileAtomic(json, `${JSON.stringify(figures, undefined, 2)}\n`);
-    terminal.note(`Wrote ${json}`);
-  }
-  if (html !== undefined) {
-    await writeFileAtomic(html, renderAblation(ablation));
-    terminal.note(`Wrote ${html}`);
-  }
+  await writeResults(context, {
+    figures,
+    text: () => ablationText(ablation),
+    page: () => renderAblation(ablation),
+  });
 }
 
 function readPlan(args: Arguments): AblationPlan {

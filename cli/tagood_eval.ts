@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type FeatureSet, writeFileAtomic } from "../data/mod.ts";
+import type { FeatureSet } from "../data/mod.ts";
 import { evaluate, type Evaluation, renderReport, textTable } from "../eval/mod.ts";
 import type { Closeness } from "../kernels/mod.ts";
 import {
@@ -33,7 +33,7 @@ import {
   testSetPaths,
 } from "./_evaluation_options.ts";
 import { KERNEL_DEVICE_OPTION, openTraining } from "./_lbf.ts";
-import { requireWritable } from "./_outputs.ts";
+import { requireResults, writeResults } from "./_results.ts";
 import { OpenSets, recordOf } from "./_sets.ts";
 import { openScoredObjects, requireScorable, type ScoredSet } from "./_tagood_objects.ts";
 import { VERSION } from "./_version.ts";
@@ -88,9 +88,7 @@ export const tagoodEvalCommand: Command = {
 async function runEval(context: CommandContext): Promise<void> {
   const { args, terminal } = context;
   const distances = parseDistances(args.need("distances"));
-  const json = args.text("json");
-  const html = args.text("html");
-  await requireWritable(json === "-" ? undefined : json, html);
+  await requireResults(args);
   const paths = testSetPaths(args);
   const detector = await openDetector(args);
   await using opened = new OpenSets();
@@ -109,16 +107,11 @@ async function runEval(context: CommandContext): Promise<void> {
     untagged.set(name, scored.untagged);
   }
   const evaluation = await compare(context, ctx, { scores, untagged, sets, detector });
-  if (json === "-") terminal.printJson(evaluation);
-  else terminal.print(textTable(evaluation, { color: terminal.isTerminal }));
-  if (json !== undefined && json !== "-") {
-    await writeFileAtomic(json, `${JSON.stringify(evaluation, undefined, 2)}\n`);
-    terminal.note(`Wrote ${json}`);
-  }
-  if (html !== undefined) {
-    await writeFileAtomic(html, reportOf(evaluation, scores, detector));
-    terminal.note(`Wrote ${html}`);
-  }
+  await writeResults(context, {
+    figures: evaluation,
+    text: () => textTable(evaluation, { color: terminal.isTerminal }),
+    page: () => reportOf(evaluation, scores, detector),
+  });
 }
 
 /** The detector with the threshold and the score that are asked for. */
