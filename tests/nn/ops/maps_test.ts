@@ -4,12 +4,10 @@ import { activation, addChannels } from "../../../nn/ops/pointwise.ts";
 import { resizeNearest } from "../../../nn/ops/shape.ts";
 import { Tape } from "../../../nn/tape.ts";
 import { Variable } from "../../../nn/variable.ts";
-import { type Context, Host, ShapeError, sizeOf, type Tensor } from "../../../runtime/mod.ts";
-import { checkGradient } from "../../_support/gradcheck.ts";
+import { Host, ShapeError } from "../../../runtime/mod.ts";
 import { gpuTest } from "../../_support/gpu.ts";
-import { Host64 } from "../../_support/host64.ts";
 import { assertClose, TOLERANCE } from "../../_support/tolerance.ts";
-import { noise, noise64, SEED } from "../../kernels/_pointwise.ts";
+import { checkTape, compareTape, type OnTape } from "./_on_tape.ts";
 
 /** Shapes of the leaves of {@linkcode build}: maps, one number a channel, weight and bias twice. */
 const SHAPES = [[2, 3, 3, 6], [2, 6], [6], [6], [6], [6]];
@@ -31,57 +29,12 @@ function build(tape: Tape, leaves: readonly Variable[]): Variable {
   return groupNorm(tape, large, { weight: second, bias: summand }, options);
 }
 
-function gradientsOf(
-  ctx: Context,
-  values: readonly Tensor[],
-  dY: (y: Variable) => Tensor,
-): { y: Tensor; gradients: Tensor[] } {
-  const leaves = values.map((value) => new Variable(value, { needsGradient: true }));
-  const tape = new Tape(ctx);
-  const y = tape.retain(build(tape, leaves));
-  tape.backward([{ variable: y, gradient: dY(y) }]);
-  return { y: y.value, gradients: leaves.map((leaf) => tape.gradientOf(leaf)!) };
-}
+const ON_TAPE: OnTape = { shapes: SHAPES, build };
 
-Deno.test("operations on maps pass gradients through a tape", () => {
-  const upload = (host: Host64, inputs: readonly Float64Array[]) =>
-    inputs.map((data, i) => {
-      const tensor = host.empty(SHAPES[i]!);
-      (tensor.data as unknown as Float64Array).set(data);
-      return tensor;
-    });
-  checkGradient({
-    forward: (inputs) => {
-      const host = new Host64();
-      const leaves = upload(host, inputs).map((value) => new Variable(value));
-      return Float64Array.from(build(new Tape(host), leaves).value.data);
-    },
-    backward: (inputs, dY) => {
-      const host = new Host64();
-      const { gradients } = gradientsOf(host, upload(host, inputs), (y) => {
-        const tensor = host.empty(y.shape);
-        (tensor.data as unknown as Float64Array).set(dY);
-        return tensor;
-      });
-      return gradients.map(({ data }) => Float64Array.from(data));
-    },
-    inputs: SHAPES.map((shape, i) => noise64(sizeOf(shape), { seed: SEED + i })),
-    seed: SEED,
-  });
-});
+Deno.test("operations on maps pass gradients through a tape", () => checkTape(ON_TAPE));
 
-gpuTest("operations on maps agree with the reference on a tape", async ({ gpu, host }) => {
-  const run = (ctx: Context) => {
-    const values = SHAPES.map((shape, i) =>
-      ctx.upload(noise(sizeOf(shape), { seed: SEED + i }), shape)
-    );
-    return gradientsOf(ctx, values, (y) => ctx.upload(noise(y.value.size), y.shape));
-  };
-  const [found, expected] = [run(gpu), run(host)];
-  const results = await gpu.read(found.y, ...found.gradients);
-  [expected.y, ...expected.gradients].forEach(({ data }, i) => {
-    assertClose(results[i]!, data, TOLERANCE.kernel, `result ${i} (seed ${SEED})`);
-  });
+gpuTest("operations on maps agree with the reference on a tape", async (contexts) => {
+  await compareTape(ON_TAPE, contexts);
 });
 
 gpuTest("groupNorm() writes the gradients of parameters in their places", async ({ gpu, host }) => {

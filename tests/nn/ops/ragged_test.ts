@@ -3,13 +3,11 @@ import { firstRows, insertClassToken, repeatRows } from "../../../nn/ops/ragged.
 import { mul } from "../../../nn/ops/pointwise.ts";
 import { Tape } from "../../../nn/tape.ts";
 import { Variable } from "../../../nn/variable.ts";
-import type { Context, Tensor } from "../../../runtime/mod.ts";
-import { checkGradient } from "../../_support/gradcheck.ts";
+import { sizeOf } from "../../../runtime/mod.ts";
 import { gpuTest } from "../../_support/gpu.ts";
-import { Host64 } from "../../_support/host64.ts";
-import { assertClose, TOLERANCE } from "../../_support/tolerance.ts";
-import { noise, noise64, SEED } from "../../kernels/_pointwise.ts";
+import { noise } from "../../kernels/_pointwise.ts";
 import { offsetsOf } from "../../kernels/_ragged.ts";
+import { checkTape, compareTape, gradientsOf, type OnTape } from "./_on_tape.ts";
 
 const LENGTHS = [2, 0, 3];
 const WIDTH = 4;
@@ -28,59 +26,12 @@ function build(tape: Tape, leaves: readonly Variable[]): Variable {
   return mul(tape, first, repeatRows(tape, query, { times: 3 }));
 }
 
-function gradientsOf(
-  ctx: Context,
-  values: readonly Tensor[],
-  dY: (y: Variable) => Tensor,
-): { y: Tensor; gradients: Tensor[] } {
-  const leaves = values.map((value) => new Variable(value, { needsGradient: true }));
-  const tape = new Tape(ctx);
-  const y = tape.retain(build(tape, leaves));
-  tape.backward([{ variable: y, gradient: dY(y) }]);
-  return { y: y.value, gradients: leaves.map((leaf) => tape.gradientOf(leaf)!) };
-}
+const ON_TAPE: OnTape = { shapes: SHAPES, build };
 
-const sizeOf = (shape: readonly number[]) => shape.reduce((product, length) => product * length, 1);
+Deno.test("operations on ragged rows pass gradients through a tape", () => checkTape(ON_TAPE));
 
-Deno.test("operations on ragged rows pass gradients through a tape", () => {
-  const upload = (host: Host64, inputs: readonly Float64Array[]) =>
-    inputs.map((data, i) => {
-      const tensor = host.empty(SHAPES[i]!);
-      (tensor.data as unknown as Float64Array).set(data);
-      return tensor;
-    });
-  checkGradient({
-    forward: (inputs) => {
-      const host = new Host64();
-      const leaves = upload(host, inputs).map((value) => new Variable(value));
-      return Float64Array.from(build(new Tape(host), leaves).value.data);
-    },
-    backward: (inputs, dY) => {
-      const host = new Host64();
-      const { gradients } = gradientsOf(host, upload(host, inputs), (y) => {
-        const tensor = host.empty(y.shape);
-        (tensor.data as unknown as Float64Array).set(dY);
-        return tensor;
-      });
-      return gradients.map(({ data }) => Float64Array.from(data));
-    },
-    inputs: SHAPES.map((shape, i) => noise64(sizeOf(shape), { seed: SEED + i })),
-    seed: SEED,
-  });
-});
-
-gpuTest("operations on ragged rows agree with the reference on a tape", async ({ gpu, host }) => {
-  const run = (ctx: Context) => {
-    const values = SHAPES.map((shape, i) =>
-      ctx.upload(noise(sizeOf(shape), { seed: SEED + i }), shape)
-    );
-    return gradientsOf(ctx, values, (y) => ctx.upload(noise(y.value.size), y.shape));
-  };
-  const [found, expected] = [run(gpu), run(host)];
-  const results = await gpu.read(found.y, ...found.gradients);
-  [expected.y, ...expected.gradients].forEach(({ data }, i) =>
-    assertClose(results[i]!, data, TOLERANCE.kernel, `result ${i}`)
-  );
+gpuTest("operations on ragged rows agree with the reference on a tape", async (contexts) => {
+  await compareTape(ON_TAPE, contexts);
 });
 
 gpuTest("rows behind the last list and rows that nobody reads get no gradient", async (context) => {
@@ -88,11 +39,10 @@ gpuTest("rows behind the last list and rows that nobody reads get no gradient", 
     const values = SHAPES.map((shape) =>
       ctx.upload(noise(sizeOf(shape), { low: 1, high: 2 }), shape)
     );
-    const { gradients } = gradientsOf(
-      ctx,
+    const { gradients } = gradientsOf(ON_TAPE, ctx, {
       values,
-      (y) => ctx.upload(new Float32Array(y.value.size).fill(1), y.shape),
-    );
+      dY: (y) => ctx.upload(new Float32Array(y.value.size).fill(1), y.shape),
+    });
     const [dX] = await ctx.read(gradients[0]!);
     // Rows 0, 2 and 5 behind the insertion are a token, row 1 and row 2.
     const rows = [0, 1, 2, 3, 4, 5, 6].filter((row) => dX![row * WIDTH] !== 0);
